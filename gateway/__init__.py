@@ -1,0 +1,1 @@
+"""Hopgate: the L7 authorizing reverse proxy for AI-agent traffic."""

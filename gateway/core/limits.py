@@ -1,0 +1,25 @@
+"""Explicit limits of a hop: sizes in bytes, times in seconds. Defaults are safe; configuration overrides them."""
+
+from msgspec import Struct
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Every bound the data path enforces."""
+
+    header_bytes: int = 16 * 1024
+    body_bytes: int = 4 * 1024 * 1024
+    body_seconds: float = 15.0
+    json_depth: int = 64
+    json_integer_digits: int = 19
+    tool_name_chars: int = 128
+    token_bytes: int = 8 * 1024
+    answer_bytes: int = 16 * 1024 * 1024
+    event_bytes: int = 1024 * 1024
+    connect_seconds: float = 5.0
+    answer_seconds: float = 60.0
+    idle_stream_seconds: float = 300.0
+    streams_per_agent: int = 200
+    graceful_stop_seconds: float = 20.0
+    max_depth: int = 8
+    access_ttl_seconds: int = 120
+    root_ttl_seconds: int = 900

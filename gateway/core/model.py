@@ -1,0 +1,271 @@
+"""The values of a hop: who calls, what they call, and what was decided. Frozen, no behaviour but naming.
+
+Out: ``Peer`` + ``Route`` + ``User`` + ``Call`` + ``Chain`` make a ``Hop``; ``Decision`` names its Hop;
+``Grant`` holds Hop, Permit and the minted token, and is the only thing an upstream is sent.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NewType
+
+from msgspec import Struct
+
+from gateway.core.reasons import Reason
+
+SpiffeId = NewType("SpiffeId", str)
+PolicyId = NewType("PolicyId", str)
+VerifiedClaims = NewType("VerifiedClaims", Mapping[str, Any])
+"""Claims of a JWS whose signature, algorithm, type, issuer, audience and times were verified."""
+
+ProtocolName = Literal["mcp", "a2a"]
+Effect = Literal["permit", "forbid"]
+Tier = Literal["guardrails", "platform", "teams", "baseline"]
+
+
+class Uid(Struct, frozen=True, order=True):
+    """A Cedar entity UID, e.g. ``Tool::"ledger/read_balance"``."""
+
+    type: str
+    id: str
+
+    def __str__(self) -> str:
+        escaped = self.id.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{self.type}::"{escaped}"'
+
+
+class Peer(Struct, frozen=True):
+    """The workload at the other end of a verified mTLS connection (SPIFFE X.509-SVID)."""
+
+    spiffe_id: SpiffeId
+    trust_domain: str
+    x5t: str
+    """RFC 8705 ``x5t#S256``: base64url SHA-256 of the DER certificate."""
+    not_after: int
+    """Unix seconds."""
+
+
+class Route(Struct, frozen=True):
+    """One path of the gateway: an MCP server or an A2A agent of the registry."""
+
+    protocol: ProtocolName
+    name: str
+    """The registry's server or agent name."""
+    path: str
+    """``/mcp/<server>`` or ``/a2a/<agent>``."""
+    resource: str
+    """The route's public URI: RFC 9728 ``resource``, and the audience of user tokens for it."""
+    audience: str
+    """The ``aud`` of hop tokens minted for the upstream."""
+    user: Literal["required", "optional"] = "required"
+    clients: Literal["agents", "user-only"] = "agents"
+    """``user-only`` routes are served on the public listener too, to people's own clients."""
+    continuation: bool = True
+    """Whether a hop token that its holder received may be sent back here (TOKENS §3a)."""
+    record_arguments: bool = False
+    """Whether call arguments are recorded in the clear."""
+
+
+class User(Struct, frozen=True):
+    """The person a chain acts for, from their verified token."""
+
+    issuer: str
+    idp: str
+    """The issuer's short configured name; first half of ``sub``."""
+    subject: str
+    email: str | None = None
+    roles: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+    @property
+    def sub(self) -> str:
+        """``<idp>|<subject>``: constant along a chain, and the id of the Cedar ``User``."""
+        return f"{self.idp}|{self.subject}"
+
+
+class RootToken(Struct, frozen=True):
+    """A verified token of an OIDC issuer: the beginning of a chain."""
+
+    user: User
+    client: str
+    """``azp`` or ``client_id``."""
+    scopes: frozenset[str]
+    """Gateway scopes: the token's scopes through the issuer's ``scope_map`` plus its ``ceiling``."""
+    expires: int
+    digest: str
+    """Hex SHA-256 of ``header.payload``."""
+
+
+class HopToken(Struct, frozen=True):
+    """A verified token of this gateway's own issuer: the proof of a chain so far."""
+
+    sub: str
+    audience: str
+    actors: tuple[SpiffeId, ...]
+    """Entry agent first; the last is the agent that called the token's audience."""
+    txn: str
+    ceiling: frozenset[str]
+    """``del_scope``."""
+    depth: int
+    max_depth: int
+    root_expires: int
+    expires: int
+    digest: str
+    user: User | None
+    purpose: str | None = None
+
+
+Presented = RootToken | HopToken | None
+
+
+class Chain(Struct, frozen=True):
+    """Verified delegation: from the person through every agent to the caller of this hop."""
+
+    sub: str
+    """The user's ``sub``, or the entry agent's SPIFFE ID where there is no user."""
+    actors: tuple[SpiffeId, ...]
+    """Entry agent first, the caller last; empty for a user-only client."""
+    agents: tuple[str, ...]
+    """Registered names of ``actors``, in their order."""
+    txn: str
+    root_expires: int
+    max_depth: int
+    ceiling: frozenset[str]
+    parent: str | None = None
+    """Hex SHA-256 of the token that this hop presented; None without one."""
+    client: str = ""
+    """OAuth client id of a root token's client."""
+    reentry: bool = False
+    purpose: str | None = None
+
+    @property
+    def depth(self) -> int:
+        """Number of agents in the chain: an entry agent's own call is 1, a user-only client's 0."""
+        return len(self.actors)
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """One parsed message: what is authorized, and re-serialised for the upstream."""
+
+    protocol: ProtocolName
+    version: str
+    method: str
+    """The wire method, e.g. ``tools/call``."""
+    action: str
+    """The Cedar action, e.g. ``invokeTool``."""
+    resource: Uid
+    message: Mapping[str, Any]
+    """The parsed body. ``{}`` where the gateway's own request has none."""
+    request_id: str | int | None = None
+    """None for notifications."""
+    target: str = ""
+    """Tool name or task id as the protocol spells it."""
+    arguments: Mapping[str, Any] | None = None
+    session: str | None = None
+    """The sealed session handle as the client sent it."""
+    trace: Mapping[str, str] = {}
+    """W3C ``traceparent``/``tracestate`` found in the message itself (MCP ``_meta``)."""
+    streaming: bool = False
+    """Whether the method's answer is a stream by its nature (A2A SendStreamingMessage)."""
+
+
+class Hop(Struct, frozen=True):
+    """One authorized-or-not step of a chain: everything a decision is made from."""
+
+    id: str
+    """Decision id, unique; in every reply, record and span."""
+    route: Route
+    peer: Peer | None
+    """None for a user-only client on the public listener."""
+    agent: str | None
+    """Registered name of the peer."""
+    user: User | None
+    call: Call
+    chain: Chain
+    now: int
+    """Unix milliseconds at which the hop is decided."""
+
+
+class Match(Struct, frozen=True):
+    """One thing a determining policy read, and its value: ``principal.risk_level`` = ``"low"``."""
+
+    path: str
+    value: Any
+
+
+class Determining(Struct, frozen=True):
+    """A policy that decided, with the values its scope and conditions read."""
+
+    id: PolicyId
+    tier: Tier
+    file: str
+    effect: Effect
+    matched: tuple[Match, ...] = ()
+    approval: str | None = None
+    """The group of its ``@approval`` annotation."""
+
+
+class Permit(Struct, frozen=True):
+    """A policy permitted the hop."""
+
+    hop: Hop
+    policies: tuple[Determining, ...]
+    bundle: str
+    generation: int
+
+
+class Ask(Struct, frozen=True):
+    """People of ``groups`` may lift every policy that stands in the way (POLICY 2.5)."""
+
+    hop: Hop
+    policies: tuple[Determining, ...]
+    groups: tuple[str, ...]
+    bundle: str
+    generation: int
+
+
+class Deny(Struct, frozen=True):
+    """The hop is refused."""
+
+    hop: Hop
+    reason: Reason
+    policies: tuple[Determining, ...]
+    bundle: str
+    generation: int
+    detail: str = ""
+
+
+Decision = Permit | Ask | Deny
+
+
+class Minted(Struct, frozen=True):
+    """A signed hop token and what the record keeps of it. ``token`` is a secret: never logged or stored."""
+
+    token: str
+    jti: str
+    expires: int
+    scope: frozenset[str]
+    ceiling: frozenset[str]
+
+    def __repr__(self) -> str:
+        return f"Minted(jti={self.jti!r})"
+
+
+class Grant(Struct, frozen=True):
+    """Leave to forward one hop: the only value that ``proxy.upstream`` sends."""
+
+    hop: Hop
+    permit: Permit
+    minted: Minted
+
+
+class Outcome(Struct, frozen=True):
+    """How a decided hop ended: ``ok`` is the protocol's own success, ``reason`` says why not."""
+
+    ok: bool
+    reason: Reason
+    status: int
+    """HTTP status sent to the client."""
+    detail: str = ""
+    bytes_out: int = 0
+    events: int = 0
+    hidden: tuple[str, ...] = ()
+    """Ids that a filtered list left out."""

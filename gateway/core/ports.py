@@ -1,0 +1,71 @@
+"""Protocols that sibling packages share: who fulfils them is wired in ``app``."""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from gateway.core.audit import Record
+
+
+class Binding(Struct, frozen=True):
+    """The first presentation of a root token: who, and the chain it began."""
+
+    agent: str
+    txn: str
+    root_expires: int
+
+
+class Bindings(Protocol):
+    """First presenters of root tokens. One atomic insert; the first one wins for good."""
+
+    async def bind(self, token_digest: str, proposed: Binding, now: int) -> Binding:
+        """The binding in force: ``proposed`` if none was stored, else the stored one. ``now`` in Unix seconds.
+
+        Raises:
+            StoreError: the store can't be asked (STORE_UNAVAILABLE); the call is refused.
+        """
+        ...
+
+
+class TaskOwners(Protocol):
+    """Who created an A2A task; others see "not found"."""
+
+    async def claim(self, route: str, task_id: str, owner: str, expires: int) -> bool:
+        """Whether ``owner`` owns the task after an atomic insert-if-absent.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def owner(self, route: str, task_id: str) -> str | None:
+        """The owner, or None for an unknown task.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+
+class AuditLog(Protocol):
+    """The append-only record. ``append`` returns only when the record is durable."""
+
+    async def append(self, record: Record) -> None:
+        """Commit one record.
+
+        Raises:
+            StoreError: it could not be made durable (AUDIT_UNAVAILABLE); nothing may be forwarded.
+        """
+        ...
+
+
+class Sealer(Protocol):
+    """AEAD over short values: session handles and the like. Keys live in ``identity``."""
+
+    def seal(self, plaintext: bytes, context: bytes) -> str:
+        """URL-safe text that only this deployment opens, and only with the same ``context``."""
+        ...
+
+    def open(self, sealed: str, context: bytes) -> bytes | None:
+        """The plaintext, or None for anything forged, altered or bound to another context."""
+        ...

@@ -1,0 +1,257 @@
+"""The closed list of reason codes. Every record, reply, metric and span uses one of these.
+
+A reason says *why* a hop ended as it did. It decides the default HTTP status and carries the
+next step that a person reads; the shape of the reply is the protocol's business.
+``docs/REASONS.md`` is generated from this table.
+"""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Meaning(NamedTuple):
+    """HTTP status, one sentence of meaning, and the next step for whoever reads it."""
+
+    status: int
+    text: str
+    next_step: str
+
+
+class Reason(StrEnum):
+    """A closed reason code; ``meaning`` gives status, text and next step."""
+
+    PERMITTED = "permitted"
+
+    TOKEN_MISSING = "token_missing"
+    TOKEN_MALFORMED = "token_malformed"
+    TOKEN_SIGNATURE = "token_signature"
+    TOKEN_TYPE = "token_type"
+    TOKEN_ISSUER = "token_issuer"
+    TOKEN_AUDIENCE = "token_audience"
+    TOKEN_EXPIRED = "token_expired"
+    TOKEN_CLAIMS = "token_claims"
+    KEYS_UNAVAILABLE = "keys_unavailable"
+
+    AGENT_UNREGISTERED = "agent_unregistered"
+    AGENT_SUSPENDED = "agent_suspended"
+    CERTIFICATE_EXPIRED = "certificate_expired"
+
+    ENTRY_POINT_REQUIRED = "entry_point_required"
+    ROOT_TOKEN_BOUND = "root_token_bound"
+    CHAIN_HOLDER = "chain_holder"
+    CHAIN_FORGED = "chain_forged"
+    CHAIN_EXPIRED = "chain_expired"
+    DEPTH_EXCEEDED = "depth_exceeded"
+
+    NO_PERMIT = "no_permit"
+    FORBIDDEN = "forbidden"
+    APPROVAL_REQUIRED = "approval_required"
+    INSUFFICIENT_SCOPE = "insufficient_scope"
+    SCOPE_CEILING = "scope_ceiling"
+    POLICY_ERROR = "policy_error"
+
+    ROUTE_UNKNOWN = "route_unknown"
+    HOST_FORBIDDEN = "host_forbidden"
+    ORIGIN_FORBIDDEN = "origin_forbidden"
+    HTTP_METHOD = "http_method"
+    HEADER_DUPLICATE = "header_duplicate"
+    HEADER_MISMATCH = "header_mismatch"
+    CONTENT_TYPE = "content_type"
+    BODY_MALFORMED = "body_malformed"
+    BODY_TOO_LARGE = "body_too_large"
+    BODY_SLOW = "body_slow"
+    BATCH_REFUSED = "batch_refused"
+    MESSAGE_INVALID = "message_invalid"
+    VERSION_UNSUPPORTED = "version_unsupported"
+    METHOD_UNKNOWN = "method_unknown"
+    NOT_SUPPORTED_YET = "not_supported_yet"
+    TOOL_UNKNOWN = "tool_unknown"
+    ARGUMENTS_INVALID = "arguments_invalid"
+    SESSION_UNKNOWN = "session_unknown"
+    TASK_UNKNOWN = "task_unknown"
+    TOO_MANY_STREAMS = "too_many_streams"
+
+    UPSTREAM_UNREACHABLE = "upstream_unreachable"
+    UPSTREAM_IDENTITY = "upstream_identity"
+    UPSTREAM_TIMEOUT = "upstream_timeout"
+    UPSTREAM_RESET = "upstream_reset"
+    UPSTREAM_MALFORMED = "upstream_malformed"
+    UPSTREAM_TOO_LARGE = "upstream_too_large"
+    UPSTREAM_STATUS = "upstream_status"
+
+    CLIENT_CLOSED = "client_closed"
+    LEASE_ENDED = "lease_ended"
+    DRAINING = "draining"
+    AUDIT_UNAVAILABLE = "audit_unavailable"
+    STORE_UNAVAILABLE = "store_unavailable"
+    INTERNAL_ERROR = "internal_error"
+
+    @property
+    def meaning(self) -> Meaning:
+        """Status, text and next step of this code."""
+        return _MEANINGS[self]
+
+    @property
+    def status(self) -> int:
+        """Default HTTP status of a reply that ends for this reason."""
+        return _MEANINGS[self].status
+
+
+_MEANINGS: dict[Reason, Meaning] = {
+    Reason.PERMITTED: Meaning(200, "a policy permitted the call", ""),
+    Reason.TOKEN_MISSING: Meaning(
+        401,
+        "the route needs a user or hop token and none was sent",
+        "send Authorization: Bearer with a token from an issuer named in the resource metadata",
+    ),
+    Reason.TOKEN_MALFORMED: Meaning(
+        401,
+        "the bearer token is not one well-formed, canonical JWS with unique claims",
+        "obtain a fresh token; do not edit or re-encode it",
+    ),
+    Reason.TOKEN_SIGNATURE: Meaning(
+        401,
+        "the token's signature, algorithm or key id does not verify against its issuer's keys",
+        "check the issuer's JWKS and the algorithms configured for it",
+    ),
+    Reason.TOKEN_TYPE: Meaning(
+        401,
+        "the token is of another type than an access token",
+        "send an access token, not an ID token or a refresh token",
+    ),
+    Reason.TOKEN_ISSUER: Meaning(
+        401, "no configured issuer has issued the token", "add the issuer to the configuration, or use a configured one"
+    ),
+    Reason.TOKEN_AUDIENCE: Meaning(
+        401,
+        "the token was issued for another resource",
+        "request a token for the resource URI in the resource metadata",
+    ),
+    Reason.TOKEN_EXPIRED: Meaning(
+        401, "the token is expired or not yet valid", "obtain a fresh token; check the clocks"
+    ),
+    Reason.TOKEN_CLAIMS: Meaning(
+        401, "a required claim of the token is missing or of the wrong type", "check the issuer's token profile"
+    ),
+    Reason.KEYS_UNAVAILABLE: Meaning(
+        503,
+        "the issuer's keys could not be fetched, so the token can't be verified",
+        "check that the gateway reaches the issuer's JWKS endpoint",
+    ),
+    Reason.AGENT_UNREGISTERED: Meaning(
+        403, "the certificate's SPIFFE ID is not a registered agent", "register the agent with its owner and attributes"
+    ),
+    Reason.AGENT_SUSPENDED: Meaning(403, "the agent is registered but not active", "ask the agent's owner"),
+    Reason.CERTIFICATE_EXPIRED: Meaning(
+        403, "the client certificate expired while its connection was open", "reconnect with a current certificate"
+    ),
+    Reason.ENTRY_POINT_REQUIRED: Meaning(
+        403,
+        "the agent may not begin a chain: it is not an entry point for this client",
+        "send the hop token that the agent received, or register the agent as an entry point",
+    ),
+    Reason.ROOT_TOKEN_BOUND: Meaning(
+        403,
+        "another agent presented this root token first",
+        "each entry agent needs a root token of its own; a delegate continues with its hop token",
+    ),
+    Reason.CHAIN_HOLDER: Meaning(
+        403,
+        "the hop token was minted for another agent than the one presenting it",
+        "an agent continues a chain only with the token it received itself",
+    ),
+    Reason.CHAIN_FORGED: Meaning(
+        403, "the hop token's chain contradicts itself", "treat as an attack: see the record's agent and certificate"
+    ),
+    Reason.CHAIN_EXPIRED: Meaning(
+        401, "the chain has reached the end of its life", "begin a new chain with a fresh token"
+    ),
+    Reason.DEPTH_EXCEEDED: Meaning(
+        403, "the chain is longer than its maximum depth", "shorten the chain of delegations"
+    ),
+    Reason.NO_PERMIT: Meaning(403, "no policy permits the call", "see the near misses of the decision"),
+    Reason.FORBIDDEN: Meaning(403, "a policy forbids the call", "see the determining policies of the decision"),
+    Reason.APPROVAL_REQUIRED: Meaning(403, "a person has to approve the call", "ask the groups named in the decision"),
+    Reason.INSUFFICIENT_SCOPE: Meaning(
+        403, "the user's token lacks a scope that the call needs", "request the scopes named in the challenge"
+    ),
+    Reason.SCOPE_CEILING: Meaning(
+        403,
+        "the call needs a scope that this chain can't have",
+        "grant the scope to every agent of the chain and to the user's issuer mapping",
+    ),
+    Reason.POLICY_ERROR: Meaning(
+        403,
+        "the policies could not be evaluated, so the call is denied",
+        "see the decision's error; the bundle or the registry needs mending",
+    ),
+    Reason.ROUTE_UNKNOWN: Meaning(
+        404, "no route has this path", "use /mcp/<server> or /a2a/<agent> of a registered server or agent"
+    ),
+    Reason.HOST_FORBIDDEN: Meaning(403, "the Host header names another host", "use the gateway's configured URL"),
+    Reason.ORIGIN_FORBIDDEN: Meaning(
+        403, "the Origin header is not allowed", "add the origin to the listener's origins"
+    ),
+    Reason.HTTP_METHOD: Meaning(405, "the route does not have this HTTP method", "use the methods of the Allow header"),
+    Reason.HEADER_DUPLICATE: Meaning(
+        400, "a header that must be sent once was sent more often", "send exactly one of the named header"
+    ),
+    Reason.HEADER_MISMATCH: Meaning(
+        400, "a protocol header is missing or differs from the body", "let the SDK set the header from the body"
+    ),
+    Reason.CONTENT_TYPE: Meaning(
+        415, "the request's media type or coding is not served", "send application/json, uncompressed"
+    ),
+    Reason.BODY_MALFORMED: Meaning(400, "the body is not one strict JSON value", "send UTF-8 JSON with unique keys"),
+    Reason.BODY_TOO_LARGE: Meaning(413, "the body is larger than the limit", "send less, or raise the limit"),
+    Reason.BODY_SLOW: Meaning(408, "the body did not arrive in time", "send it faster, or raise the limit"),
+    Reason.BATCH_REFUSED: Meaning(400, "JSON-RPC batches are not served", "send one message a request"),
+    Reason.MESSAGE_INVALID: Meaning(400, "the message is not a valid one of its protocol", "see the detail"),
+    Reason.VERSION_UNSUPPORTED: Meaning(
+        400, "the protocol version is not served", "use a version named in the error's data"
+    ),
+    Reason.METHOD_UNKNOWN: Meaning(404, "the protocol has no such method", "check the method's spelling"),
+    Reason.NOT_SUPPORTED_YET: Meaning(
+        501, "the gateway does not carry this method yet", "see the list of served methods"
+    ),
+    Reason.TOOL_UNKNOWN: Meaning(
+        403, "the tool is not registered for this server", "register the tool with its attributes"
+    ),
+    Reason.ARGUMENTS_INVALID: Meaning(
+        400, "the call's arguments do not fit the tool's registered definition", "see the detail for the path"
+    ),
+    Reason.SESSION_UNKNOWN: Meaning(404, "the session is not one of this caller on this route", "initialize again"),
+    Reason.TASK_UNKNOWN: Meaning(
+        404, "the task is not one of this caller on this route", "use the id that send returned"
+    ),
+    Reason.TOO_MANY_STREAMS: Meaning(429, "the limit of concurrent streams is reached", "close a stream and retry"),
+    Reason.UPSTREAM_UNREACHABLE: Meaning(
+        502, "no connection to the upstream could be made", "check that the upstream runs and that its URL is right"
+    ),
+    Reason.UPSTREAM_IDENTITY: Meaning(
+        502,
+        "the upstream's certificate is not the registered SPIFFE ID's",
+        "check the upstream's SVID and registration",
+    ),
+    Reason.UPSTREAM_TIMEOUT: Meaning(504, "the upstream did not answer in time", "retry later, or raise the limit"),
+    Reason.UPSTREAM_RESET: Meaning(
+        502, "the upstream closed the connection before its answer ended", "see the upstream's log"
+    ),
+    Reason.UPSTREAM_MALFORMED: Meaning(
+        502, "the upstream's answer is not a valid one of its protocol", "see the upstream's log"
+    ),
+    Reason.UPSTREAM_TOO_LARGE: Meaning(502, "the upstream's answer is larger than the limit", "raise the limit"),
+    Reason.UPSTREAM_STATUS: Meaning(
+        502, "the upstream answered with an HTTP error of its own", "see the upstream's log"
+    ),
+    Reason.CLIENT_CLOSED: Meaning(499, "the client closed the connection before the answer ended", ""),
+    Reason.LEASE_ENDED: Meaning(403, "the stream's token, certificate or chain ended", "open the stream again"),
+    Reason.DRAINING: Meaning(503, "the gateway is stopping", "retry; another instance will answer"),
+    Reason.AUDIT_UNAVAILABLE: Meaning(
+        503, "the decision could not be recorded, so nothing was forwarded", "check the audit store"
+    ),
+    Reason.STORE_UNAVAILABLE: Meaning(503, "the state store can't be asked, so the call is denied", "check the store"),
+    Reason.INTERNAL_ERROR: Meaning(
+        500, "the gateway failed; nothing was forwarded after the failure", "see the log by decision id"
+    ),
+}

@@ -1,0 +1,149 @@
+"""The registry: who and what is governed, by attributes. Facts only; built from YAML by ``config.resources``.
+
+Doesn't resolve secrets, read files, or decide anything.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from gateway.core.model import Route, SpiffeId, Uid
+
+RiskLevel = Literal["low", "medium", "high"]
+Status = Literal["active", "suspended"]
+RISK: dict[RiskLevel, int] = {"low": 1, "medium": 2, "high": 3}
+
+
+class Person(Struct, frozen=True):
+    """An accountable person; ``id`` is ``<idp>|<subject>``."""
+
+    id: str
+    issuer: str
+    subject: str
+    name: str
+    email: str | None = None
+    roles: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    team: str | None = None
+
+
+class Upstream(Struct, frozen=True):
+    """Where a route forwards to. ``spiffe_id`` is required with ``https``; plain ``http`` is for loopback only."""
+
+    url: str
+    spiffe_id: SpiffeId | None
+    audience: str | None = None
+
+
+class Agent(Struct, frozen=True, kw_only=True):
+    """A registered agent, its accountable owner and its attributes."""
+
+    name: str
+    spiffe_id: SpiffeId
+    owner: str
+    """``Person.id``."""
+    team: str
+    purpose: str
+    capabilities: tuple[str, ...] = ()
+    risk_level: RiskLevel
+    environment: str
+    groups: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    """What the agent was granted at registration; every chain through it is cut to this."""
+    entry_point: bool = False
+    clients: tuple[str, ...] = ()
+    """OAuth client ids whose root tokens it may begin a chain with."""
+    status: Status = "active"
+    tags: Mapping[str, str] = {}
+    upstream: Upstream | None = None
+    """Set where the agent is callable through ``/a2a/<name>``."""
+
+    @property
+    def uid(self) -> Uid:
+        """``Agent::"<name>"``."""
+        return Uid("Agent", self.name)
+
+
+class Tool(Struct, frozen=True, kw_only=True):
+    """A registered tool of a server. Only registered tools are listed or callable."""
+
+    server: str
+    name: str
+    risk_level: RiskLevel
+    environment: str
+    read_only: bool = False
+    destructive: bool = True
+    open_world: bool = True
+    capabilities: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    scopes: tuple[str, ...]
+    """Scopes that a call needs; ``<server>/<tool>`` by default."""
+    input_schema: Mapping[str, Any] | None = None
+    """The approved JSON Schema of its arguments: the only source of Cedar argument types."""
+    sensitive: tuple[str, ...] = ()
+    """Argument names whose values are recorded as a keyed digest only."""
+
+    @property
+    def uid(self) -> Uid:
+        """``Tool::"<server>/<name>"``."""
+        return Uid("Tool", f"{self.server}/{self.name}")
+
+
+class Server(Struct, frozen=True, kw_only=True):
+    """A registered MCP server and its tools by name."""
+
+    name: str
+    team: str
+    environment: str
+    sets: tuple[str, ...] = ()
+    upstream: Upstream
+    tools: Mapping[str, Tool] = {}
+
+    @property
+    def uid(self) -> Uid:
+        """``McpServer::"<name>"``."""
+        return Uid("McpServer", self.name)
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """A registered model of a provider."""
+
+    name: str
+    provider: str
+    sets: tuple[str, ...] = ()
+
+    @property
+    def uid(self) -> Uid:
+        """``Model::"<provider>/<name>"``."""
+        return Uid("Model", f"{self.provider}/{self.name}")
+
+
+class Registry(Struct, frozen=True, kw_only=True):
+    """All that is registered, by name, with the look-ups a hop needs."""
+
+    people: Mapping[str, Person]
+    agents: Mapping[str, Agent]
+    servers: Mapping[str, Server]
+    models: Mapping[str, Model]
+    teams: frozenset[str]
+    by_spiffe_id: Mapping[str, str]
+    """SPIFFE ID → agent name."""
+    by_audience: Mapping[str, str]
+    """Audience of hop tokens → agent name, for agents that have an upstream."""
+
+    def agent_of(self, spiffe_id: str) -> Agent | None:
+        """The agent registered for ``spiffe_id``, active or not."""
+        name = self.by_spiffe_id.get(spiffe_id)
+        return None if name is None else self.agents[name]
+
+    def tool(self, server: str, name: str) -> Tool | None:
+        """The registered tool, or None."""
+        owner = self.servers.get(server)
+        return None if owner is None else owner.tools.get(name)
+
+    def upstream_of(self, route: Route) -> Upstream | None:
+        """Where ``route`` forwards to, or None if what it names isn't registered (any more)."""
+        owner = self.servers.get(route.name) if route.protocol == "mcp" else self.agents.get(route.name)
+        return None if owner is None else owner.upstream

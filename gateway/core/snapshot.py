@@ -1,0 +1,25 @@
+"""Everything that a request is decided from, frozen and pinned at the request's start."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from gateway.core.limits import Limits
+from gateway.core.model import Route
+from gateway.core.policy.bundle import Bundle
+from gateway.core.registry import Registry
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """One generation of configuration. Published by one assignment; generations only grow."""
+
+    generation: int
+    digest: str
+    """Hex SHA-256 over bundle, registry, routes and limits."""
+    bundle: Bundle
+    registry: Registry
+    routes: Mapping[str, Route]
+    """By path: ``/mcp/<server>``, ``/a2a/<agent>``."""
+    limits: Limits
+    scope_sources: Mapping[str, frozenset[str]]
+    """Gateway scope → the issuer scopes that yield it, over all issuers."""
