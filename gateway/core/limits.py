@@ -19,6 +19,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     answer_seconds: float = 60.0
     idle_stream_seconds: float = 300.0
     streams_per_agent: int = 200
+    session_seconds: int = 86_400
+    task_seconds: int = 604_800
     graceful_stop_seconds: float = 20.0
     max_depth: int = 8
     access_ttl_seconds: int = 120

@@ -34,6 +34,8 @@ class Upstream(Struct, frozen=True):
     url: str
     spiffe_id: SpiffeId | None
     audience: str | None = None
+    card_key: Mapping[str, Any] | None = None
+    """Public JWK that an agent's own card must be signed with (A2A 1.0 §8.4)."""
 
 
 class Agent(Struct, frozen=True, kw_only=True):

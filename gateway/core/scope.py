@@ -13,14 +13,6 @@ from gateway.core.registry import Registry
 DELEGATION_ACTIONS = frozenset({"delegate", "getTask"})
 
 
-class InsufficientScopeError(HopError):
-    """The user's token lacks ``scopes`` (in its issuer's words); requesting them cures the refusal."""
-
-    def __init__(self, scopes: frozenset[str], detail: str) -> None:
-        super().__init__(Reason.INSUFFICIENT_SCOPE, detail)
-        self.scopes = scopes
-
-
 def needed(call: Call, registry: Registry) -> frozenset[str]:
     """The scopes that exactly this call needs; empty for opening, listing and notifying."""
     if call.action == "invokeTool":

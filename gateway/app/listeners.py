@@ -1,0 +1,58 @@
+"""The ports: which listener gets which TLS context, and binding them."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+from msgspec import Struct
+
+from gateway.app.parts import PartError
+from gateway.config.settings import Settings
+from gateway.identity.material import KeyPair, Material
+from gateway.identity.tls import OnRefused, public_context, server_context
+from gateway.proxy.exchange import Listener
+from gateway.proxy.gate import Gate
+from gateway.proxy.health import HealthListener
+from gateway.proxy.pipeline import Pipeline
+from gateway.proxy.server import HttpListener
+
+
+class Ports(Struct, frozen=True):
+    """The ports in use, by listener."""
+
+    data: int
+    public: int
+    health: int
+
+
+def new_listeners(
+    gate: Gate, material: Material, public: KeyPair, on_refused: OnRefused
+) -> Mapping[Listener, HttpListener]:
+    """The data listener, which requires an SVID, and the public one, which asks for no certificate."""
+    handle, limits = Pipeline(gate).handle, gate.snapshot().limits
+    return {
+        "data": HttpListener("data", handle, server_context(material, on_refused), limits),
+        "public": HttpListener("public", handle, public_context(public), limits),
+    }
+
+
+async def start(
+    settings: Settings, listeners: Mapping[Listener, HttpListener], health: HealthListener, stack: AsyncExitStack
+) -> Ports:
+    """Bind all ports; ``stack`` closes them.
+
+    Raises:
+        PartError: a port can't be bound.
+    """
+    listen = settings.listen
+    bound: dict[str, int] = {}
+    for name, part, at in (
+        ("health", health, listen.health),
+        ("data", listeners["data"], listen.data),
+        ("public", listeners["public"], listen.public),
+    ):
+        stack.push_async_callback(part.stop)
+        try:
+            bound[name] = await part.start(at.host, at.port)
+        except OSError as error:
+            raise PartError(f"listen.{name}: {at.host}:{at.port}: {error.strerror or error}") from None
+    return Ports(**bound)

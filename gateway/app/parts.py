@@ -1,0 +1,165 @@
+"""From settings to the parts that hold keys and trust: certificates, issuers, signer, secrets.
+
+Each failure names the setting to mend. Doesn't start anything.
+"""
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from gateway.config.issuer_settings import IssuerSettings
+from gateway.config.load import load
+from gateway.config.problems import Problem, Problems
+from gateway.config.secret_references import SecretError, read_or_create, resolve
+from gateway.config.settings import Settings
+from gateway.identity.dev import ensure
+from gateway.identity.documents import DocumentError
+from gateway.identity.issuers import ClaimNames, Discovery, Issuer, JwksFile, JwksUri, KeySource
+from gateway.identity.keysets import key_set
+from gateway.identity.material import KeyPair, Material, MaterialError, read_bundles, read_key_pair
+from gateway.identity.seal import MIN_SECRET_BYTES, digest_key
+from gateway.identity.signer import Signer, SigningKeyError, generate_key_pem, load_signer
+from gateway.identity.tokens import TrustedIssuer
+from gateway.publish import Published, compile_loaded
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class PartError(Exception):
+    """A configured part can't be used. The text names the setting, the thing and the cause."""
+
+
+def prepare(path: Path, environ: Mapping[str, str]) -> Published | Problems:
+    """The compiled configuration, with the key that digests sensitive values in records.
+
+    Raises:
+        PartError: the sealing secret can't be had.
+    """
+    loaded = load(path, environ)
+    if isinstance(loaded, Problems):
+        return loaded
+    return compile_loaded(loaded, 1, digest_key(sealing_secret(loaded.settings, environ)))
+
+
+def check(published: Published, path: Path, environ: Mapping[str, str], now: float) -> tuple[Problem, ...]:
+    """What ``hopgate check`` can say of keys and certificates without making any."""
+    settings = published.loaded.settings
+    problems: list[Problem] = []
+    parts: list[tuple[str, Callable[[], object]]] = [
+        ("issuers", lambda: issuers_of(settings, lambda name, cause: None))
+    ]
+    if settings.identity.source == "pem":
+        parts.append(("identity.pem", lambda: material_of(settings, now)))
+    if settings.identity.public is not None:
+        parts.append(("identity.public", lambda: public_pair(settings, KeyPair(b"", b""))))
+    if not settings.keys.signing.generate:
+        parts.append(("keys.signing", lambda: signer_of(settings)))
+    if settings.keys.sealing is not None:
+        parts.append(("keys.sealing", lambda: sealing_secret(settings, environ)))
+    for key, make in parts:
+        try:
+            make()
+        except PartError as error:
+            problems.append(Problem(str(path), 0, key, str(error).removeprefix(f"{key}: ")))
+    return tuple(problems)
+
+
+def sealing_secret(settings: Settings, environ: Mapping[str, str]) -> bytes:
+    """The secret behind session handles and keyed digests; made beside the store where none is configured."""
+    with _named("keys.sealing"):
+        if settings.keys.sealing is not None:
+            secret = resolve(settings.keys.sealing, environ)
+        else:
+            secret = read_or_create(Path(str(settings.sealing_file)), lambda: secrets.token_hex(32).encode())
+    if len(secret) < MIN_SECRET_BYTES:
+        raise PartError(f"keys.sealing: the secret is shorter than {MIN_SECRET_BYTES} bytes")
+    return secret
+
+
+def signer_of(settings: Settings) -> Signer:
+    """The signer of hop tokens."""
+    signing = settings.keys.signing
+    with _named("keys.signing"):
+        path = Path(signing.file)
+        return load_signer(read_or_create(path, generate_key_pem) if signing.generate else path.read_bytes())
+
+
+def material_of(settings: Settings, now: float) -> Material:
+    """The gateway's own SVID and its trust bundles, checked as its peers will check them."""
+    identity = settings.identity
+    with _named(f"identity.{identity.source}"):
+        if identity.pem is not None and identity.source == "pem":
+            pair = read_key_pair(Path(identity.pem.certificate), Path(identity.pem.key))
+            bundles = {domain: Path(file) for domain, file in identity.pem.trust_bundles.items()}
+            material = Material(pair, read_bundles(bundles))
+        elif identity.development is not None:
+            hosts = [host for host in _url_hosts(settings) if host not in LOOPBACK]
+            material = ensure(Path(identity.development.directory), identity.trust_domain, hosts=hosts)
+        else:
+            raise MaterialError("the section is missing")
+        material.identity(now)
+    return material
+
+
+def public_pair(settings: Settings, own: KeyPair) -> KeyPair:
+    """The certificate of the public listener: its own, or else the gateway's SVID."""
+    public = settings.identity.public
+    if public is None:
+        return own
+    with _named("identity.public"):
+        return read_key_pair(Path(public.certificate), Path(public.key))
+
+
+def issuers_of(settings: Settings, on_failure: Callable[[str, str], None]) -> tuple[TrustedIssuer, ...]:
+    """The configured issuers of user tokens, with their keys. Fetches nothing yet."""
+    found = []
+    for each in settings.issuers:
+        issuer = _issuer(each, loopback_http=settings.environment != "production")
+        with _named(f"issuers: {each.name}"):
+            found.append(TrustedIssuer(issuer, key_set(issuer, on_failure)))
+    return tuple(found)
+
+
+def host_names(settings: Settings, configured: tuple[str, ...]) -> frozenset[str]:
+    """Names that a listener answers to: those of its URLs, the configured ones, and loopback in development."""
+    loopback = LOOPBACK if settings.environment == "development" else frozenset[str]()
+    return frozenset({*_url_hosts(settings), *(host.lower() for host in configured)}) | loopback
+
+
+def _url_hosts(settings: Settings) -> tuple[str, ...]:
+    return tuple(str(urlsplit(url).hostname) for url in (settings.public_url, settings.issuer))
+
+
+def _issuer(settings: IssuerSettings, *, loopback_http: bool) -> Issuer:
+    source: KeySource = Discovery()
+    if settings.jwks_uri is not None:
+        source = JwksUri(settings.jwks_uri)
+    elif settings.jwks_file is not None:
+        source = JwksFile(Path(settings.jwks_file))
+    claims = settings.claims
+    return Issuer(
+        name=settings.name,
+        issuer=settings.issuer,
+        source=source,
+        algorithms=settings.algorithms,
+        types=settings.types,
+        audience=settings.audience,
+        leeway_seconds=settings.leeway_seconds,
+        scope_map=settings.scope_map,
+        ceiling=settings.ceiling,
+        claims=ClaimNames(email=claims.email, roles=claims.roles, groups=claims.groups, client=claims.client),
+        ca_file=None if settings.ca_file is None else Path(settings.ca_file),
+        loopback_http=loopback_http,
+    )
+
+
+@contextmanager
+def _named(setting: str) -> Iterator[None]:
+    try:
+        yield
+    except (MaterialError, SigningKeyError, SecretError, DocumentError) as error:
+        raise PartError(f"{setting}: {error}") from None
+    except OSError as error:
+        raise PartError(f"{setting}: {error.filename}: {(error.strerror or 'unknown cause').lower()}") from None

@@ -1,0 +1,18 @@
+"""The ``hopgate`` command. One file a group of commands; this one only joins them."""
+
+import click
+
+from gateway import __version__
+from gateway.cli.audit import audit
+from gateway.cli.serve import check, serve
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(version)s")
+def main() -> None:
+    """Authorize, record and forward the traffic of AI agents: MCP and A2A, hop by hop."""
+
+
+main.add_command(serve)
+main.add_command(check)
+main.add_command(audit)

@@ -1,0 +1,166 @@
+"""Provenance as text for people: a chain as a tree, search results as a table.
+
+Every text of a record may be a stranger's: nothing unprintable reaches the terminal. Colours are ANSI;
+the caller strips them where the output is no terminal.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+
+import click
+
+from gateway.core.audit import DecisionRecord, Node, OutcomeRecord, PolicyFacts, RefusedRecord
+from gateway.store.query import Found
+
+_COLOURS = {"permit": "green", "ask": "yellow", "deny": "red", "refused": "red"}
+_HEADINGS = ("TIME", "VERDICT", "WHO", "ACTION", "RESOURCE", "WHY", "OUTCOME", "DECISION")
+_VALUE_CHARS = 120
+
+HopRecord = DecisionRecord | RefusedRecord
+
+
+def printable(text: str) -> str:
+    """``text`` with everything that a terminal might obey written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def moment(at: int) -> str:
+    """Unix milliseconds as ISO 8601 UTC with milliseconds."""
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def tree(roots: Sequence[Node], marked: str | None = None) -> Iterator[str]:
+    """Lines of the trees of one chain or trace. ``marked`` is the decision id that was asked for."""
+    nodes = list(_walk(roots))
+    yield _heading(nodes)
+    for position, root in enumerate(roots):
+        yield from _branch(root, "", position == len(roots) - 1, marked)
+
+
+def table(found: Iterable[Found]) -> Iterator[str]:
+    """Lines of a table, newest first as given; nothing for no rows."""
+    rows = [_row(one) for one in found]
+    if not rows:
+        return
+    widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
+    for row in (_HEADINGS, *rows):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield line if row is _HEADINGS else _coloured(line, row[1])
+
+
+def verdict(record: HopRecord) -> str:
+    """``permit``, ``ask``, ``deny`` or ``refused``."""
+    return record.verdict if isinstance(record, DecisionRecord) else "refused"
+
+
+def _heading(nodes: Sequence[Node]) -> str:
+    records = [node.record for node in nodes]
+    first = min(record.at for record in records)
+    last = max(node.record.at + (node.outcome.duration_ms if node.outcome else 0) for node in nodes)
+    txns = sorted({txn for record in records if (txn := _txn(record))})
+    people = sorted({record.user for record in records if record.user})
+    parts = [
+        f"chain {', '.join(txns)}" if txns else "no chain",
+        f"for {', '.join(people)}" if people else "for no user",
+        f"{len(nodes)} hop{'' if len(nodes) == 1 else 's'}",
+        moment(first),
+        f"{last - first} ms",
+    ]
+    return click.style(printable(" · ".join(parts)), bold=True)
+
+
+def _branch(node: Node, indent: str, last: bool, marked: str | None) -> Iterator[str]:
+    title = _title(node) + ("  ◀" if node.record.hop == marked else "")
+    yield f"{indent}{'└─' if last else '├─'} {title}"
+    below = indent + ("   " if last else "│  ")
+    bar = "│  " if node.children else "   "
+    for line in _details(node):
+        yield f"{below}{bar}{click.style(line, dim=True)}"
+    for position, child in enumerate(node.children):
+        yield from _branch(child, below, position == len(node.children) - 1, marked)
+
+
+def _title(node: Node) -> str:
+    record = node.record
+    word = verdict(record)
+    target = printable(str(record.resource)) if record.resource else printable(record.route or "no route")
+    action = printable(record.action or record.method or "")
+    return " ".join(filter(None, (_coloured(word, word), _who(record), "→", target, action)))
+
+
+def _details(node: Node) -> Iterator[str]:
+    record = node.record
+    yield f"{moment(record.at)} · {_ending(node.outcome, record)} · decision {printable(record.hop)}"
+    if verdict(record) != "permit":
+        yield _why(record) + (f": {printable(record.detail)}" if record.detail else "")
+    if node.detached:
+        yield "continues a token of a hop that is not in this log"
+    if isinstance(record, DecisionRecord):
+        if record.groups:
+            yield f"may be lifted by {printable(', '.join(record.groups))}"
+        for policy in record.policies:
+            yield from _policy(policy)
+
+
+def _policy(policy: PolicyFacts) -> Iterator[str]:
+    yield f"{policy.effect} by {printable(policy.id)} ({printable(policy.file)})"
+    for found in policy.matched:
+        value = printable(bytes(found.value).decode())
+        shown = value if len(value) <= _VALUE_CHARS else f"{value[: _VALUE_CHARS - 1]}…"
+        yield f"  {printable(found.path)} = {shown}"
+
+
+def _ending(outcome: OutcomeRecord | None, record: HopRecord) -> str:
+    if outcome is None:
+        return "no outcome recorded" if verdict(record) == "permit" else "not forwarded"
+    ended = "ok" if outcome.ok else outcome.reason
+    detail = f" ({printable(outcome.detail)})" if outcome.detail else ""
+    return f"{ended} {outcome.status} in {outcome.duration_ms} ms{detail}"
+
+
+def _who(record: HopRecord) -> str:
+    agent = record.agent
+    if agent is None:
+        return printable(record.user or "unknown")
+    if agent.name is None:
+        return printable(agent.spiffe_id)
+    accountable = ", ".join(filter(None, (agent.owner_name or agent.owner, agent.team)))
+    return printable(f"{agent.name} ({accountable})" if accountable else agent.name)
+
+
+def _why(record: HopRecord) -> str:
+    if isinstance(record, DecisionRecord) and record.policies and record.verdict == "permit":
+        return printable(", ".join(policy.id for policy in record.policies))
+    policies = ", ".join(policy.id for policy in record.policies) if isinstance(record, DecisionRecord) else ""
+    return printable(f"{record.reason} ({policies})" if policies else record.reason)
+
+
+def _row(one: Found) -> tuple[str, ...]:
+    record, outcome = one.record, one.outcome
+    ended = "" if outcome is None else f"{'ok' if outcome.ok else outcome.reason} {outcome.status}"
+    return (
+        moment(record.at),
+        verdict(record),
+        _who(record),
+        printable(record.action or record.method or "-"),
+        printable(str(record.resource) if record.resource else record.route or "-"),
+        _why(record),
+        ended or "-",
+        printable(record.hop),
+    )
+
+
+def _txn(record: HopRecord) -> str | None:
+    return record.chain.txn if isinstance(record, DecisionRecord) else record.txn
+
+
+def _walk(nodes: Iterable[Node]) -> Iterator[Node]:
+    for node in nodes:
+        yield node
+        yield from _walk(node.children)
+
+
+def _coloured(text: str, word: str) -> str:
+    return click.style(text, fg=_COLOURS.get(word))

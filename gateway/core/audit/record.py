@@ -1,0 +1,210 @@
+"""The provenance records: who did what for whom, which policy let them, and how it ended.
+
+Shapes only; ``build`` fills them from a hop, ``chain`` orders and links them. No field holds a token,
+cookie or key. The JSON Schema of these types is ``schemas/audit.schema.json``.
+"""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+from gateway.core.audit.canonical import Digest
+from gateway.core.model import Effect, Tier, Uid
+from gateway.core.reasons import Reason
+
+Verdict = Literal["permit", "ask", "deny"]
+
+
+class Record(Struct, frozen=True, kw_only=True, tag_field="kind"):
+    """One entry of the audit log; the tag ``kind`` says which."""
+
+    id: str
+    """The decision id for a decision or refusal; other kinds derive theirs."""
+    at: int
+    """Unix milliseconds."""
+    hop: str = ""
+    """Decision id of the hop; empty for what belongs to the log itself."""
+    writer: str = ""
+    """``<instance>/<worker>/<boot>``, given by the log when the record is chained."""
+    seq: int = 0
+    """Position in the writer's chain; 0 is its genesis."""
+
+
+class Head(Struct, frozen=True):
+    """The end of a writer's chain at one moment."""
+
+    writer: str
+    seq: int
+    link: str
+    """Lowercase hex of the SHA-256 link."""
+
+
+class GenesisRecord(Record, frozen=True, kw_only=True, tag="genesis"):
+    """The first record of a boot."""
+
+    predecessor: Head | None = None
+    """Where the previous boot of the same log ended; None in a new log."""
+
+
+class CheckpointRecord(Record, frozen=True, kw_only=True, tag="checkpoint"):
+    """A signed statement of where every chain ended; kept off the host it proves what was there."""
+
+    heads: tuple[Head, ...]
+    """The signing writer's own head first."""
+    key_id: str
+    signature: str
+    """Lowercase hex of the Ed25519 signature over ``chain.signed_bytes``."""
+
+
+class Workload(Struct, frozen=True, kw_only=True):
+    """The verified caller and who answers for it."""
+
+    spiffe_id: str
+    x5t: str
+    """RFC 8705 ``x5t#S256`` of its certificate."""
+    name: str | None = None
+    """Registered agent name; None for a SPIFFE ID that isn't registered."""
+    owner: str | None = None
+    """``Person.id`` of the accountable person."""
+    owner_name: str | None = None
+    team: str | None = None
+
+
+class ChainFacts(Struct, frozen=True, kw_only=True):
+    """The delegation so far, as verified."""
+
+    sub: str
+    txn: str
+    actors: tuple[str, ...]
+    """SPIFFE IDs, entry agent first, caller last."""
+    agents: tuple[str, ...]
+    depth: int
+    max_depth: int
+    ceiling: tuple[str, ...]
+    root_expires: int
+    root: bool
+    """Whether this hop begins the chain; otherwise ``parent`` is the token of an earlier hop."""
+    parent: str | None = None
+    """Digest of the presented token."""
+    client: str = ""
+    reentry: bool = False
+    purpose: str | None = None
+
+
+class MatchedValue(Struct, frozen=True):
+    """What a determining policy read, and the JSON value it found there."""
+
+    path: str
+    value: Raw
+
+
+class PolicyFacts(Struct, frozen=True, kw_only=True):
+    """A determining policy as it stood in the bundle."""
+
+    id: str
+    tier: Tier
+    file: str
+    effect: Effect
+    matched: tuple[MatchedValue, ...] = ()
+    approval: str | None = None
+
+
+class MintedFacts(Struct, frozen=True, kw_only=True):
+    """What is kept of the token minted for the next hop: never the token."""
+
+    jti: str
+    digest: str
+    """What the next hop's ``chain.parent`` will be."""
+    scope: tuple[str, ...]
+    ceiling: tuple[str, ...]
+    expires: int
+
+
+class DecisionRecord(Record, frozen=True, kw_only=True, tag="decision"):
+    """A hop was decided. Committed before anything is forwarded."""
+
+    verdict: Verdict
+    reason: Reason
+    detail: str = ""
+    agent: Workload | None = None
+    """None for a user-only client."""
+    user: str | None = None
+    """``<idp>|<subject>``."""
+    protocol: str
+    route: str
+    method: str
+    action: str
+    resource: Uid
+    target: str = ""
+    arguments_digest: Digest | None = None
+    arguments: Raw = field(default_factory=lambda: Raw(b"null"))
+    """In the clear only where the route asks for it; sensitive values are replaced by their digest."""
+    chain: ChainFacts
+    policies: tuple[PolicyFacts, ...] = ()
+    groups: tuple[str, ...] = ()
+    """Who may lift the forbids of an ``ask``."""
+    bundle: str
+    generation: int
+    trace_id: str = ""
+    minted: MintedFacts | None = None
+
+
+class RefusedRecord(Record, frozen=True, kw_only=True, tag="refused"):
+    """A hop of a known peer ended before a decision: a bad token, a malformed message, no such agent."""
+
+    reason: Reason
+    detail: str = ""
+    agent: Workload | None = None
+    user: str | None = None
+    protocol: str | None = None
+    route: str | None = None
+    method: str | None = None
+    action: str | None = None
+    resource: Uid | None = None
+    txn: str | None = None
+    """Known where the presented hop token itself was genuine."""
+    parent: str | None = None
+    """Digest of the presented token, where its signature was verified."""
+    trace_id: str = ""
+
+
+class OutcomeRecord(Record, frozen=True, kw_only=True, tag="outcome"):
+    """How a decided hop ended."""
+
+    ok: bool
+    reason: Reason
+    status: int
+    detail: str = ""
+    bytes_out: int = 0
+    events: int = 0
+    hidden: tuple[str, ...] = ()
+    duration_ms: int = 0
+    """From the decision to the end of the answer."""
+
+
+AnyRecord = GenesisRecord | CheckpointRecord | DecisionRecord | RefusedRecord | OutcomeRecord
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+_DECODER: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)
+
+
+def encode(record: Record) -> bytes:
+    """RFC 8785 bytes: every key is ASCII, no field is a float, free values were canonical before.
+
+    Raises:
+        ValueError: a text field isn't Unicode.
+    """
+    return _ENCODER.encode(record)
+
+
+def decode(payload: bytes) -> AnyRecord:
+    """The record of ``payload``.
+
+    Raises:
+        ValueError: it isn't one.
+    """
+    try:
+        return _DECODER.decode(payload)
+    except RecursionError as error:
+        raise ValueError("the record is nested too deeply") from error

@@ -1,0 +1,78 @@
+"""From the records of one chain to its tree: which hop was made with the token of which.
+
+A hop's parent is the decision whose minted token it presented. Only recorded digests join hops; nothing
+is guessed from times or names. Doesn't render.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from gateway.core.audit.record import DecisionRecord, OutcomeRecord, Record, RefusedRecord
+
+HopRecord = DecisionRecord | RefusedRecord
+
+
+class Node(Struct, frozen=True):
+    """One hop, how it ended, and the hops made with the token that was minted for it."""
+
+    record: HopRecord
+    outcome: OutcomeRecord | None
+    children: tuple["Node", ...]
+    detached: bool
+    """The hop continues a token whose decision isn't among the records."""
+
+
+def forest(records: Iterable[Record]) -> tuple[Node, ...]:
+    """The trees of ``records``, roots and children by time."""
+    hops: list[HopRecord] = []
+    outcomes: dict[str, OutcomeRecord] = {}
+    for record in records:
+        if isinstance(record, OutcomeRecord):
+            outcomes[record.hop] = record
+        elif isinstance(record, DecisionRecord | RefusedRecord):
+            hops.append(record)
+    # Deepest first: a child is always deeper than its parent, so it is built when the parent needs it.
+    hops.sort(key=_depth, reverse=True)
+    minters = _minters(hops)
+    children: dict[str, list[Node]] = {}
+    roots: list[Node] = []
+    for hop in hops:
+        parent = _parent(hop, minters)
+        below = sorted(children.pop(hop.id, []), key=_time)
+        node = Node(hop, outcomes.get(hop.hop), tuple(below), parent is None and _continues(hop))
+        siblings = roots if parent is None else children.setdefault(parent.id, [])
+        siblings.append(node)
+    return tuple(sorted(roots, key=_time))
+
+
+def _minters(hops: Iterable[HopRecord]) -> Mapping[str, Sequence[DecisionRecord]]:
+    """Digest of a minted token → the decisions that it was sent for."""
+    found: dict[str, list[DecisionRecord]] = {}
+    for hop in hops:
+        if isinstance(hop, DecisionRecord) and hop.minted is not None:
+            found.setdefault(hop.minted.digest, []).append(hop)
+    return found
+
+
+def _parent(hop: HopRecord, minters: Mapping[str, Sequence[DecisionRecord]]) -> DecisionRecord | None:
+    """The latest decision before ``hop`` that minted its token, or any other where clocks disagree."""
+    presented = hop.chain.parent if isinstance(hop, DecisionRecord) else hop.parent
+    known = minters.get(presented or "", ())
+    shallower = [minter for minter in known if _depth(minter) < _depth(hop)]
+    return max(shallower, key=lambda minter: (minter.at <= hop.at, minter.at), default=None)
+
+
+def _depth(hop: HopRecord) -> float:
+    return hop.chain.depth if isinstance(hop, DecisionRecord) else math.inf
+
+
+def _time(node: Node) -> tuple[int, str]:
+    return node.record.at, node.record.id
+
+
+def _continues(hop: HopRecord) -> bool:
+    if isinstance(hop, DecisionRecord):
+        return not hop.chain.root
+    return hop.txn is not None

@@ -1,0 +1,1 @@
+"""The Cedar bundle: load, evaluate, explain."""

@@ -1,0 +1,186 @@
+"""A bundle of Cedar policies, compiled for one registry: it loads whole or not at all (POLICY 2.2).
+
+Whether a call is permitted is decided in ``decide``; this module only says which policies there are and
+prepares what every decision shares. Staged policies, slices and caches are not here.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+import rfc8785
+from cedarpy import PolicySet, Schema, pst
+from msgspec import Struct
+
+from gateway.core.policy.approval import approval_problems
+from gateway.core.policy.argtypes import Arguments, arguments_of, kept, schema_with
+from gateway.core.policy.entities import World, actions, load, registered
+from gateway.core.policy.footprint import Footprint, footprint, union
+from gateway.core.policy.listing import list_tree
+from gateway.core.policy.load_rules import (
+    annotation_problems,
+    argument_problems,
+    context_problems,
+    id_problems,
+    tier_problems,
+)
+from gateway.core.policy.rule import PolicyInfo, Rule, parse, policy_set
+from gateway.core.policy.source import PolicySource, Problem, in_order
+from gateway.core.policy.validate import validate
+from gateway.core.policy.vocabulary import vocabulary, vocabulary_problems
+from gateway.core.registry import Registry
+
+__all__ = ["Bundle", "PolicyInfo", "PolicySource", "Problem", "compile_bundle"]
+
+OPEN = "(open)"
+"""Not a policy of anybody's, and no legal ``@id``: beside forbids alone it lets Cedar say whether one applies."""
+_OPEN_TREE = pst.Template(OPEN, "permit", pst.ScopeAny(), pst.ScopeAny(), pst.ScopeAny(), (), pst.FrozenMap())
+
+
+class PolicySets(Struct, frozen=True, eq=False):
+    """The bundle's policies as Cedar handles, parsed once, for the questions that are asked of them."""
+
+    enforced: PolicySet
+    lifted: PolicySet
+    """Without policies that read ``approvers``: would approval help?"""
+    listed: PolicySet
+    """The list bundle."""
+    list_forbids: PolicySet
+    """The forbids of the list bundle beside one permit of everything."""
+
+
+class Bundle(Struct, frozen=True, eq=False):
+    """A loaded bundle. Public: ``digest``, ``policies``, ``warnings``; the rest is for this package."""
+
+    digest: str
+    """Hex SHA-256 over the schema and the policy files, whatever their order."""
+    policies: tuple[PolicyInfo, ...]
+    """By id."""
+    warnings: tuple[Problem, ...]
+    rules: Mapping[str, Rule]
+    sets: PolicySets
+    schema: Schema
+    """Holds the argument types that some policy reads, and no others."""
+    arguments: Arguments
+    world: World
+    """The registry's entities, and the schema's actions."""
+    reads: Footprint
+    registry: Registry
+    digest_key: bytes | None
+
+    def compiled_for(self, registry: Registry) -> bool:
+        """Whether this is the registry that the bundle was checked against."""
+        return registry is self.registry or registry == self.registry
+
+    def __repr__(self) -> str:
+        return f"Bundle(digest={self.digest!r}, policies={len(self.policies)})"
+
+
+def compile_bundle(
+    sources: Sequence[PolicySource], schema: str, registry: Registry, digest_key: bytes | None = None
+) -> Bundle | tuple[Problem, ...]:
+    """The bundle of all policy files, or every problem that keeps it from loading.
+
+    ``schema`` is the text of ``schemas/gateway.cedarschema``. ``digest_key`` keys the digests that stand in
+    records for values of sensitive arguments; without one such values are left out. The bundle decides
+    for this ``registry`` only: argument types, words and team scopes were checked against it.
+    """
+    arguments = arguments_of(registry)
+    try:
+        full_schema = Schema.from_str(schema_with(schema, arguments))
+    except ValueError as error:
+        return (Problem("schemas/gateway.cedarschema", 0, None, f"not a valid schema: {error}"),)
+    parsed = [parse(source) for source in _unique(sources)]
+    problems = [item for file in parsed for item in file if isinstance(item, Problem)]
+    rules = sorted((item for file in parsed for item in file if isinstance(item, Rule)), key=_order)
+    world = World({**registered(registry), **actions(full_schema)})
+    found = list(_problems(rules, registry, world, arguments))
+    rules, invalid = validate(rules, full_schema, _names(world, arguments))
+    problems += [*invalid, *(problem for problem in found if problem.severity == "error")]
+    if problems:
+        return in_order(problems)
+    warnings = in_order([problem for problem in found if problem.severity == "warning"])
+    files = [[source.path, source.text] for source in _unique(sources)]
+    digest = hashlib.sha256(rfc8785.dumps([schema, files])).hexdigest()
+    return _assemble(digest, rules, warnings, schema, registry, digest_key)
+
+
+def _assemble(
+    digest: str,
+    rules: Sequence[Rule],
+    warnings: tuple[Problem, ...],
+    schema: str,
+    registry: Registry,
+    digest_key: bytes | None,
+) -> Bundle | tuple[Problem, ...]:
+    reads = union(rule.footprint for rule in rules)
+    arguments = kept(arguments_of(registry), reads.arguments)
+    slim_schema = Schema.from_str(schema_with(schema, arguments))
+    entities = {**registered(registry), **actions(slim_schema)}
+    world = World(entities, {uid: entity.text() for uid, entity in entities.items()})
+    try:
+        load(world, entities, slim_schema)
+    except ValueError as error:
+        return (Problem("registry", 0, None, f"the registry does not fit the schema: {error}"),)
+    return Bundle(
+        digest=digest,
+        policies=tuple(PolicyInfo.of(rule) for rule in rules),
+        warnings=warnings,
+        rules={rule.id: rule for rule in rules},
+        sets=_sets(rules),
+        schema=slim_schema,
+        arguments=arguments,
+        world=world,
+        reads=reads,
+        registry=registry,
+        digest_key=digest_key,
+    )
+
+
+def _sets(rules: Sequence[Rule]) -> PolicySets:
+    listed: dict[str, pst.Template] = {rule.id: tree for rule in rules if (tree := list_tree(rule.tree)) is not None}
+    forbids = {name: tree for name, tree in listed.items() if tree.effect == "forbid"}
+    enforced: dict[str, pst.Template] = {rule.id: rule.tree for rule in rules}
+    lifted = {name: tree for name, tree in enforced.items() if not footprint(tree).reads_context("approvers")}
+    return PolicySets(
+        enforced=_handle(enforced),
+        lifted=_handle(lifted),
+        listed=_handle(listed),
+        list_forbids=_handle({**forbids, OPEN: _OPEN_TREE}),
+    )
+
+
+def _handle(trees: Mapping[str, pst.Template]) -> PolicySet:
+    return PolicySet.from_pst(policy_set(trees))
+
+
+def _problems(rules: Sequence[Rule], registry: Registry, world: World, arguments: Arguments) -> Iterable[Problem]:
+    known = vocabulary(registry, world)
+    yield from id_problems(rules)
+    for rule in rules:
+        yield from annotation_problems(rule)
+        yield from tier_problems(rule, registry, world)
+        yield from context_problems(rule)
+        yield from argument_problems(rule, arguments)
+        yield from approval_problems(rule, known.groups)
+        yield from vocabulary_problems(rule, known)
+
+
+def _unique(sources: Sequence[PolicySource]) -> list[PolicySource]:
+    """The sources by path; the same file twice is one, or Cedar would see every policy twice."""
+    return sorted(dict.fromkeys(sources), key=lambda source: (source.path, source.text))
+
+
+def _order(rule: Rule) -> tuple[str, str, int]:
+    return rule.id, rule.statement.path, rule.statement.line
+
+
+def _names(world: World, arguments: Arguments) -> dict[str, frozenset[str]]:
+    """Words for did-you-mean in the validator's messages, by the kind they name."""
+    attributes = {attr for entity in world.registered.values() for attr in entity.attrs}
+    context = {"delegation_depth", "chain", "chain_max_risk", "reentry", "scopes", "protocol", "now", "user", "purpose"}
+    names = {name for tools in arguments.values() for record in tools.values() for name in record.fields}
+    return {
+        "entity type": frozenset(uid.type for uid in world.registered),
+        "action": frozenset(uid.id for uid in world.registered if uid.type == "Action"),
+        "attribute": frozenset(attributes | context | names | set(arguments)),
+    }

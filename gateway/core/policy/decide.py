@@ -1,0 +1,96 @@
+"""The decision on a hop: permit, ask or deny, with the policies that made it.
+
+Default deny. An error, no answer, or an entity that should be there and isn't is a denial with
+``policy_error``, never an allow. Scopes, revocation and approvals that people have given are not here.
+"""
+
+from cedarpy import PolicySet
+from msgspec import Struct
+
+from gateway.core.model import Ask, Decision, Deny, Determining, Hop, Permit
+from gateway.core.policy.bundle import Bundle
+from gateway.core.policy.case import Case, case_of, derivations, listed, loaded
+from gateway.core.policy.evaluate import Evaluation
+from gateway.core.policy.facts import Facts, Undecided, caller, for_tool
+from gateway.core.policy.provenance import Witness
+from gateway.core.reasons import Reason
+from gateway.core.registry import Registry, Tool
+
+
+class _Finding(Struct, frozen=True):
+    """An evaluation and the facts it was made from: a derived one speaks of another action."""
+
+    evaluation: Evaluation
+    facts: Facts
+
+
+def decide(hop: Hop, bundle: Bundle, registry: Registry, generation: int) -> Decision:
+    """Decide the hop on its own generation's bundle and registry (POLICY 2.1, 2.3 to 2.5).
+
+    Never raises for what a caller sends; whatever cannot be decided is a ``Deny``.
+    """
+
+    def deny(reason: Reason, detail: str = "", policies: tuple[Determining, ...] = ()) -> Deny:
+        return Deny(hop, reason, policies, bundle.digest, generation, detail)
+
+    case = case_of(hop, bundle, registry)
+    if isinstance(case, Undecided):
+        return deny(case.reason, case.detail)
+    first = _find(case, bundle, bundle.sets.enforced, approved=False)
+    if first.evaluation.error is not None:
+        return deny(Reason.POLICY_ERROR, first.evaluation.error)
+    policies = _determining(first, bundle)
+    if first.evaluation.allowed:
+        return Permit(hop, policies, bundle.digest, generation)
+    if not policies:
+        return deny(Reason.NO_PERMIT, f"no policy permits {hop.call.action} on {hop.call.resource}")
+    groups = tuple(sorted({policy.approval for policy in policies if policy.approval is not None}))
+    if any(policy.approval is None for policy in policies):
+        return deny(Reason.FORBIDDEN, policies=policies)
+    lifted = _find(case, bundle, bundle.sets.lifted, approved=True).evaluation
+    if lifted.error is not None:
+        return deny(Reason.POLICY_ERROR, lifted.error)
+    if not lifted.allowed:
+        return deny(Reason.FORBIDDEN, "approval would not help: the call would be denied all the same", policies)
+    return Ask(hop, policies, groups, bundle.digest, generation)
+
+
+def may_call(hop: Hop, bundle: Bundle, registry: Registry, tool: Tool, generation: int) -> bool:
+    """Whether ``tool`` belongs in the answer to the tools/list ``hop`` of this generation (POLICY 2.4).
+
+    True iff a call with some arguments may be permitted, and no forbid applies to ``listTools`` on the tool.
+    What can't be decided is not listed.
+    """
+    if not bundle.compiled_for(registry) or registry.tool(tool.server, tool.name) is None:
+        return False
+    asked = caller(hop, registry, bundle.world)
+    if isinstance(asked, Undecided):
+        return False
+    case = loaded(for_tool(asked, tool), bundle)
+    return isinstance(case, Case) and listed(case, bundle) is not None
+
+
+def _find(case: Case, bundle: Bundle, policies: PolicySet, *, approved: bool) -> _Finding:
+    """The evaluation; where no policy at all applies to a derived action, the first that it derives from."""
+    answer = case.ask(policies, approved=approved)
+    if not answer.allowed and not answer.policies and answer.error is None:
+        for source in derivations(case, bundle):
+            permitted = listed(source, bundle)
+            if permitted is not None:
+                return _Finding(permitted, source.facts)
+    return _Finding(answer, case.facts)
+
+
+def _determining(found: _Finding, bundle: Bundle) -> tuple[Determining, ...]:
+    witness = Witness(found.facts, bundle.registry, bundle.digest_key)
+    return tuple(
+        Determining(
+            id=rule.id,
+            tier=rule.place.tier,
+            file=rule.statement.path,
+            effect=rule.effect,
+            matched=witness.matched(rule.footprint),
+            approval=rule.approval,
+        )
+        for rule in (bundle.rules[name] for name in found.evaluation.policies)
+    )

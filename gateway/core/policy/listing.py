@@ -1,0 +1,53 @@
+"""The list bundle: what may be permitted while the arguments of a call are not known yet (POLICY 2.4).
+
+Every sub-expression that reads ``context.args`` takes the value that lets the call through: true in a
+permit, false in a forbid, the other way round under ``!``. Forbids that people can lift are dropped.
+So whatever may be called is listed; that a listed tool can be called with these arguments is not promised.
+"""
+
+from dataclasses import replace
+
+from cedarpy import pst
+
+from gateway.core.policy.footprint import reads_arguments
+from gateway.core.policy.syntax import conditions, walk
+
+_MAY_OVERFLOW = frozenset({"add", "sub", "mul", "neg", "offset", "duration_since", "to_date"})
+
+
+def list_tree(tree: pst.Template) -> pst.Template | None:
+    """The policy as the list bundle has it; None for a forbid that approval can lift."""
+    if tree.effect == "forbid" and "approval" in tree.annotations:
+        return None
+    tests = conditions(tree)
+    if not any(map(reads_arguments, tests)):
+        return tree
+    whole = tests[0]
+    for test in tests[1:]:
+        whole = pst.BinaryOp("and", whole, test)
+    return replace(tree, clauses=(pst.When(_assume(whole, tree.effect == "permit")),))
+
+
+def _assume(expr: pst.Expr, favoured: bool) -> pst.Expr:
+    """The expression with every part that reads arguments replaced by ``favoured``."""
+    if not reads_arguments(expr):
+        return expr
+    match expr:
+        case pst.UnaryOp(op="not", arg=arg):
+            return pst.UnaryOp("not", _assume(arg, not favoured))
+        case pst.BinaryOp(op="and" | "or" as op, left=left, right=right):
+            if reads_arguments(left) and _shielded(left, right):
+                return pst.BoolLit(favoured)
+            return pst.BinaryOp(op, _assume(left, favoured), _assume(right, favoured))
+        case pst.IfThenElse(cond=cond, then_expr=then_expr, else_expr=else_expr) if not reads_arguments(cond):
+            return pst.IfThenElse(cond, _assume(then_expr, favoured), _assume(else_expr, favoured))
+    return pst.BoolLit(favoured)
+
+
+def _shielded(left: pst.Expr, right: pst.Expr) -> bool:
+    """Whether ``right`` could err once ``left`` is assumed, where the real call would not have come so far.
+
+    Arithmetic may overflow; and an ``if`` may hold the presence test that ``right`` relies on.
+    """
+    overflows = any(isinstance(part, pst.UnaryOp | pst.BinaryOp) and part.op in _MAY_OVERFLOW for part in walk(right))
+    return overflows or any(isinstance(part, pst.IfThenElse) for part in walk(left))

@@ -1,0 +1,82 @@
+"""Strict validation against the schema, and the one reading of a permit that does not say whom it is for.
+
+Agents, people and servers may be principals of the same action, so `principal in Group::"…"` speaks of
+all of them, and an attribute that only agents have would not validate. Such a permit is read as
+`principal is Agent`: it could not have permitted anybody else. Such a forbid is refused: it would
+silently not bind the others.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from cedarpy import PolicySet, Schema, pst, validate_policies
+
+from gateway.core.policy.rule import Rule, policy_set
+from gateway.core.policy.source import Problem, did_you_mean
+
+_PREFIX = re.compile(r"^for policy `[^`]*`, ")
+_QUOTED = re.compile(r"`([^`]+)`")
+_NO_ACTION = "unable to find an applicable action"
+_AGENT = pst.EntityType("Agent")
+
+
+def validate(
+    rules: Sequence[Rule], schema: Schema, names: Mapping[str, frozenset[str]]
+) -> tuple[list[Rule], list[Problem]]:
+    """The rules as they are to be evaluated, and what Cedar's validator says against the others.
+
+    ``names``: words by kind (``type``, ``attribute``, ``action``) for did-you-mean.
+    """
+    errors = _errors([rule.tree for rule in rules], schema)
+    valid: list[Rule] = []
+    problems: list[Problem] = []
+    for index, rule in enumerate(rules):
+        if index not in errors:
+            valid.append(rule)
+            continue
+        narrowed = _for_agents(rule.tree)
+        fits = narrowed is not None and not _errors([narrowed], schema)
+        if narrowed is not None and fits and rule.effect == "permit":
+            valid.append(rule.with_tree(narrowed))
+            continue
+        hint = "; it holds for agents only: say `principal is Agent`" if fits else ""
+        problems.extend(_problem(rule, error, hint, names) for error in _telling(errors[index]))
+    return valid, problems
+
+
+def _errors(trees: Sequence[pst.Template], schema: Schema) -> dict[int, list[str]]:
+    """The validator's errors by position. Texts are joined one by one, so that Cedar's numbering is ours."""
+    if not trees:
+        return {}
+    text = "\n".join(str(PolicySet.from_pst(policy_set({tree.id: tree}))) for tree in trees)
+    result = validate_policies(text, schema)
+    found: dict[int, list[str]] = {}
+    for error in result.errors:
+        number = error.policy_id.removeprefix("policy")
+        found.setdefault(int(number) if number.isdecimal() else 0, []).append(_PREFIX.sub("", error.error))
+    if not result.validation_passed and not found:
+        return {index: ["the validator refused the bundle without saying why"] for index in range(len(trees))}
+    return found
+
+
+def _for_agents(tree: pst.Template) -> pst.Template | None:
+    match tree.principal:
+        case pst.ScopeAny():
+            return replace(tree, principal=pst.ScopeIs(_AGENT))
+        case pst.ScopeIn(entity=entity):
+            return replace(tree, principal=pst.ScopeIsIn(_AGENT, entity))
+    return None
+
+
+def _problem(rule: Rule, error: str, hint: str, names: Mapping[str, frozenset[str]]) -> Problem:
+    words = [word.rsplit("::", 1)[-1].rsplit(".", 1)[-1].strip('"') for word in _QUOTED.findall(error)]
+    word = next((word for word in words if rule.statement.has(word)), None)
+    kinds = sorted((error.index(f"{kind} `"), kind) for kind in names if f"{kind} `" in error)
+    near = did_you_mean(word, names[kinds[0][1]]) if word and kinds and word not in names[kinds[0][1]] else ""
+    return rule.problem(f"{error}{near}{hint}", word)
+
+
+def _telling(errors: Sequence[str]) -> list[str]:
+    """The errors but for the one that only follows from others."""
+    return [error for error in errors if not error.startswith(_NO_ACTION)] or list(errors)

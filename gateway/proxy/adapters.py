@@ -1,0 +1,172 @@
+"""The protocols as the pipeline uses them: one interface, one implementation a protocol.
+
+Only joins the pure adapters of ``gateway.protocols`` to the snapshot; decides nothing of its own.
+"""
+
+from collections.abc import Container, Mapping
+from typing import Any, Protocol
+
+from gateway.core.errors import ProtocolError
+from gateway.core.model import Call, ProtocolName, Route
+from gateway.core.reasons import Reason
+from gateway.core.snapshot import Snapshot
+from gateway.protocols import a2a, mcp
+from gateway.protocols.a2a.methods import UNSUPPORTED_OPERATION
+from gateway.protocols.base import METHOD_NOT_FOUND, Classified, Incoming, Listing, Outgoing, Refusal, Reply
+
+
+class Adapter(Protocol):
+    """A protocol of the data path."""
+
+    def parse(self, incoming: Incoming, route: Route, snapshot: Snapshot) -> Call:
+        """The call; raises ProtocolError."""
+        ...
+
+    def check_method(self, incoming: Incoming, route: Route, snapshot: Snapshot) -> None:
+        """Raises ProtocolError for an HTTP method or path that the protocol doesn't have; needs no body or token."""
+        ...
+
+    def check_carried(self, call: Call) -> None:
+        """Raises ProtocolError NOT_SUPPORTED_YET for a known method that isn't forwarded."""
+        ...
+
+    def answered_here(self, call: Call) -> bool:
+        """Whether the gateway answers the call itself, without a Grant."""
+        ...
+
+    def named_tasks(self, call: Call) -> tuple[str, ...]:
+        """Tasks and contexts that the caller must own."""
+        ...
+
+    def created_tasks(self, value: Any) -> tuple[str, ...]:
+        """Tasks and contexts in an answer, the caller's from now on."""
+        ...
+
+    def encode(self, call: Call, session: str | None, trace: Mapping[str, str], snapshot: Snapshot) -> Outgoing:
+        """The upstream's request."""
+        ...
+
+    def classify(self, call: Call, value: Any) -> Classified:
+        """What one message of the answer is; raises UpstreamError."""
+        ...
+
+    def filter_listing(self, listing: Listing, keep: Container[str]) -> tuple[Any, tuple[str, ...]]:
+        """The list cut to ``keep``, and what was hidden."""
+        ...
+
+    def refuse(self, call: Call | None, headers: Mapping[str, str], error: Exception, refusal: Refusal) -> Reply:
+        """The refusal in the protocol's own form."""
+        ...
+
+
+class McpAdapter:
+    """MCP over Streamable HTTP."""
+
+    def parse(self, incoming: Incoming, route: Route, snapshot: Snapshot) -> Call:
+        """See ``protocols.mcp.parse``."""
+        server = snapshot.registry.servers.get(route.name)
+        return mcp.parse(incoming, route, snapshot.limits, {} if server is None else server.tools)
+
+    def check_method(self, incoming: Incoming, route: Route, snapshot: Snapshot) -> None:
+        """Only POST has a body to parse; anything else is refused by the parser before it."""
+        if incoming.http_method != "POST" or incoming.rest:
+            self.parse(incoming, route, snapshot)
+
+    def check_carried(self, call: Call) -> None:
+        """Refuse what isn't in ``protocols.mcp.CARRIED``."""
+        _check(call, mcp.CARRIED, METHOD_NOT_FOUND)
+
+    def answered_here(self, call: Call) -> bool:
+        """Nothing: every MCP call is the upstream's."""
+        return False
+
+    def named_tasks(self, call: Call) -> tuple[str, ...]:
+        """None: MCP tasks aren't carried."""
+        return ()
+
+    def created_tasks(self, value: Any) -> tuple[str, ...]:
+        """None: MCP tasks aren't carried."""
+        return ()
+
+    def encode(self, call: Call, session: str | None, trace: Mapping[str, str], snapshot: Snapshot) -> Outgoing:
+        """See ``protocols.mcp.encode``; the called tool's registered schema says which headers repeat arguments."""
+        server, _, name = call.resource.id.partition("/")
+        tool = snapshot.registry.tool(server, name) if call.resource.type == "Tool" else None
+        return mcp.encode(call, session=session, trace=trace, schema=None if tool is None else tool.input_schema)
+
+    def classify(self, call: Call, value: Any) -> Classified:
+        """See ``protocols.mcp.classify``."""
+        return mcp.classify(call, value)
+
+    def filter_listing(self, listing: Listing, keep: Container[str]) -> tuple[Any, tuple[str, ...]]:
+        """See ``protocols.mcp.filter_listing``."""
+        return mcp.filter_listing(listing.value, keep)
+
+    def refuse(self, call: Call | None, headers: Mapping[str, str], error: Exception, refusal: Refusal) -> Reply:
+        """In the era of the call, or of the headers where there is none."""
+        era = mcp.era_of_headers(headers) if call is None else mcp.era_of(call)
+        return mcp.refuse(_request_id(call, error), era, refusal)
+
+
+class A2aAdapter:
+    """A2A 1.0, JSON-RPC binding."""
+
+    def parse(self, incoming: Incoming, route: Route, snapshot: Snapshot) -> Call:
+        """See ``protocols.a2a.parse``."""
+        return a2a.parse(incoming, route, snapshot.limits)
+
+    def check_method(self, incoming: Incoming, route: Route, snapshot: Snapshot) -> None:
+        """POST at the route and GET of the card; anything else is refused by the parser."""
+        if incoming.http_method != "POST" or incoming.rest:
+            self.parse(incoming, route, snapshot)
+
+    def check_carried(self, call: Call) -> None:
+        """Refuse what isn't in ``protocols.a2a.CARRIED``."""
+        _check(call, a2a.CARRIED, UNSUPPORTED_OPERATION)
+
+    def answered_here(self, call: Call) -> bool:
+        """The agent card: the gateway publishes its own."""
+        return call.method == a2a.CARD_METHOD
+
+    def named_tasks(self, call: Call) -> tuple[str, ...]:
+        """Tasks and contexts of the message, and those it refers to."""
+        ids = a2a.named_ids(call)
+        return (*ids.tasks, *ids.contexts)
+
+    def created_tasks(self, value: Any) -> tuple[str, ...]:
+        """Tasks and contexts of the answer."""
+        ids = a2a.task_ids(value)
+        return (*ids.tasks, *ids.contexts)
+
+    def encode(self, call: Call, session: str | None, trace: Mapping[str, str], snapshot: Snapshot) -> Outgoing:
+        """See ``protocols.a2a.encode``."""
+        return a2a.encode(call, trace=trace)
+
+    def classify(self, call: Call, value: Any) -> Classified:
+        """See ``protocols.a2a.classify``."""
+        return a2a.classify(call, value)
+
+    def filter_listing(self, listing: Listing, keep: Container[str]) -> tuple[Any, tuple[str, ...]]:
+        """A2A has no lists that are carried."""
+        raise TypeError("A2A answers are never classified as listings")
+
+    def refuse(self, call: Call | None, headers: Mapping[str, str], error: Exception, refusal: Refusal) -> Reply:
+        """See ``protocols.a2a.refuse``."""
+        return a2a.refuse(_request_id(call, error), refusal)
+
+
+def adapter_of(protocol: ProtocolName) -> Adapter:
+    """The adapter of a route's protocol."""
+    return McpAdapter() if protocol == "mcp" else A2aAdapter()
+
+
+def _check(call: Call, carried: Container[str], code: int) -> None:
+    if call.method not in carried:
+        detail = f"{call.method} is not carried yet"
+        raise ProtocolError(Reason.NOT_SUPPORTED_YET, detail, code=code, request_id=call.request_id)
+
+
+def _request_id(call: Call | None, error: Exception) -> str | int | None:
+    if call is not None:
+        return call.request_id
+    return error.request_id if isinstance(error, ProtocolError) else None

@@ -1,0 +1,57 @@
+"""One HTTP exchange as the pipeline sees it, whatever HTTP library carries it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from gateway.core.errors import HopError
+from gateway.core.model import Peer
+from gateway.core.reasons import Reason
+
+Listener = Literal["data", "public"]
+Headers = tuple[tuple[str, str], ...]
+
+SINGLE = frozenset(
+    {
+        "accept", "authorization", "content-encoding", "content-length", "content-type", "cookie", "host",
+        "last-event-id", "origin", "traceparent", "transfer-encoding", "a2a-version",
+    }
+)  # fmt: skip
+"""Headers that are refused when sent twice; ``mcp-*`` are too."""
+
+
+class Exchange(Struct, frozen=True):
+    """A request's head, and a way to read its body once."""
+
+    listener: Listener
+    method: str
+    target: str
+    """The request target as sent: never decoded, never forwarded."""
+    headers: Sequence[tuple[str, str]]
+    """Names in lower case, in the order they came."""
+    peer: Peer | None
+    read_body: Callable[[int, float], Awaitable[bytes]]
+    """``(most bytes, most seconds)`` → body; raises HopError BODY_TOO_LARGE, BODY_SLOW or CLIENT_CLOSED."""
+
+
+class Answer(Struct, frozen=True):
+    """What the client is sent: whole, or piece by piece."""
+
+    status: int
+    headers: Headers
+    body: bytes | AsyncIterator[bytes]
+
+
+def single_valued(headers: Sequence[tuple[str, str]]) -> Mapping[str, str]:
+    """Headers by name, the ones that must be sent once checked for it; others keep their last value.
+
+    Raises:
+        HopError: HEADER_DUPLICATE, naming the header.
+    """
+    found: dict[str, str] = {}
+    for name, value in headers:
+        if name in found and (name in SINGLE or name.startswith("mcp-")):
+            raise HopError(Reason.HEADER_DUPLICATE, f"header {name} was sent more than once")
+        found[name] = value
+    return found

@@ -1,0 +1,148 @@
+"""From a Grant to the upstream and back: one body, or a stream of events.
+
+Reads the upstream's status; what the messages mean is ``relay``'s. Every end of the hop writes its outcome.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+from opentelemetry.trace import SpanKind
+
+from gateway.core.errors import HopError, UpstreamError
+from gateway.core.model import Grant, Outcome
+from gateway.core.reasons import Reason
+from gateway.protocols.jsonrpc import parse_answer
+from gateway.protocols.sse import Comment, Event, SseParser, encode_comment, encode_event, encode_message
+from gateway.proxy.adapters import adapter_of
+from gateway.proxy.exchange import Answer, Headers
+from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.refuse import observe_failure, record_outcome, reply_to
+from gateway.proxy.relay import Relay
+from gateway.proxy.upstream import UpstreamAnswer
+from gateway.telemetry import semconv
+
+STREAM_HEADERS: Headers = (
+    ("Content-Type", "text/event-stream"),
+    ("Cache-Control", "no-cache, no-transform"),
+    ("X-Accel-Buffering", "no"),
+)
+JSON_HEADERS: Headers = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
+UPSTREAMS_OWN = frozenset({401, 403, 407})
+"""Statuses by which an upstream refuses the gateway; to the client they would seem to be about its own token."""
+
+
+async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
+    """Send what was granted; the client's answer.
+
+    Raises:
+        HopError: the upstream could not be reached, or its answer could not be used.
+    """
+    hop, snapshot = grant.hop, passage.snapshot
+    upstream = snapshot.registry.upstream_of(hop.route)
+    if upstream is None:
+        raise UpstreamError(Reason.UPSTREAM_UNREACHABLE, f"{hop.route.path} has no upstream")
+    with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT) as span:
+        adapter = adapter_of(hop.route.protocol)
+        outgoing = adapter.encode(hop.call, passage.upstream_session, span.traceparent(), snapshot)
+        answer = await gate.upstreams.send(grant, upstream, outgoing)
+    try:
+        _check_status(answer, passage)
+        relay = Relay(gate, passage, grant, upstream)
+        if answer.kind == "sse":
+            return _open_stream(gate, passage, answer, relay)
+        return await _whole(gate, passage, answer, relay)
+    except BaseException:
+        answer.close()
+        raise
+
+
+def _check_status(answer: UpstreamAnswer, passage: Passage) -> None:
+    if answer.status == 404 and passage.upstream_session is not None:
+        raise HopError(Reason.SESSION_UNKNOWN, "the upstream has ended the session")
+    if answer.status < 300:
+        return
+    if answer.kind != "json" or answer.status in UPSTREAMS_OWN or not 400 <= answer.status < 500:
+        raise UpstreamError(Reason.UPSTREAM_STATUS, f"the upstream answered {answer.status}")
+
+
+async def _whole(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Relay) -> Answer:
+    """A JSON body, or none where none is due."""
+    body, headers = b"", relay.session_headers(answer)
+    if answer.kind == "empty":
+        relay.end_empty()
+    elif answer.kind == "json":
+        body = await relay.last(parse_answer(await answer.body(), passage.limits))
+        headers += JSON_HEADERS
+    else:
+        raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the answer is neither JSON nor an event stream")
+    answer.close()
+    status = answer.status if body else 202
+    await _finish(gate, passage, relay.outcome(status))
+    return Answer(status, headers, body)
+
+
+def _open_stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Relay) -> Answer:
+    caller = relay.caller
+    if gate.streams[caller] >= passage.limits.streams_per_agent:
+        raise HopError(Reason.TOO_MANY_STREAMS, f"the limit is {passage.limits.streams_per_agent} streams a caller")
+    gate.streams[caller] += 1
+    gate.metrics.stream_opened(relay.protocol)
+    return Answer(200, STREAM_HEADERS + relay.session_headers(answer), _stream(gate, passage, answer, relay))
+
+
+async def _stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Relay) -> AsyncIterator[bytes]:
+    """The events on their way to the client. Ends with an answer, or with the reason why there is none."""
+    error: HopError | None = HopError(Reason.CLIENT_CLOSED, "the client left the stream")
+    try:
+        async for piece in _events(passage, answer, relay):
+            yield piece
+        error = None
+    except HopError as failed:
+        error = failed
+        observe_failure(gate, passage, failed)
+        yield encode_event(Event(reply_to(gate, passage, failed).body.decode()))
+    finally:
+        answer.close()
+        gate.streams[relay.caller] -= 1
+        gate.metrics.stream_closed(relay.protocol)
+        await _finish(gate, passage, relay.outcome(200, error))
+
+
+async def _events(passage: Passage, answer: UpstreamAnswer, relay: Relay) -> AsyncIterator[bytes]:
+    parser = SseParser(passage.limits.event_bytes)
+    async for piece in _leased(passage, answer, relay):
+        for frame in parser.feed(piece):
+            if isinstance(frame, Comment):
+                yield encode_comment()
+            elif frame.data and frame.name == "message":
+                value = await relay.take(parse_answer(frame.data.encode(), passage.limits))
+                if value is not None:
+                    yield encode_message(value)
+            if relay.ended:
+                return
+    relay.end_of_stream(within_event=parser.pending)
+
+
+async def _leased(passage: Passage, answer: UpstreamAnswer, relay: Relay) -> AsyncIterator[bytes]:
+    """The upstream's bytes until the stream's lease ends: the chain's life, and the client certificate's."""
+    pieces = answer.pieces(passage.limits.idle_stream_seconds)
+    while True:
+        left = relay.lease_ends - time.time()
+        try:
+            async with asyncio.timeout(left):
+                piece = await anext(pieces, b"")
+        except TimeoutError:
+            raise HopError(Reason.LEASE_ENDED, "the chain or the certificate has ended") from None
+        if not piece:
+            return
+        yield piece
+
+
+async def _finish(gate: Gate, passage: Passage, outcome: Outcome) -> None:
+    await record_outcome(gate, passage, outcome)
+    span = passage.span(gate.tracing)
+    span.set({semconv.HTTP_RESPONSE_STATUS_CODE: outcome.status, semconv.HOPGATE_STREAM_EVENTS: outcome.events})
+    if not outcome.ok:
+        span.fail(outcome.reason)
+    passage.close()

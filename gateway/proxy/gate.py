@@ -1,0 +1,110 @@
+"""What the data path is made of: every part a hop meets, handed in by ``app``; and the facts of one attempt."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from structlog.typing import FilteringBoundLogger
+
+from gateway.core.limits import Limits
+from gateway.core.model import Call, Chain, Hop, Presented, Route
+from gateway.core.ports import AuditLog, Bindings, Sealer, TaskOwners
+from gateway.core.registry import Agent
+from gateway.core.snapshot import Snapshot
+from gateway.identity.signer import Signer
+from gateway.identity.tokens import TokenVerifier
+from gateway.proxy.exchange import Exchange, Listener
+from gateway.proxy.locate import Allowed
+from gateway.proxy.upstream import Upstreams
+from gateway.proxy.wellknown import Documents
+from gateway.telemetry import semconv
+from gateway.telemetry.logs import RefusalLog
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.traces import HopSpan, Tracing
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The parts of the data path. One a process; a hop's state is never kept here."""
+
+    snapshot: Callable[[], Snapshot]
+    tokens: TokenVerifier
+    signer: Signer
+    sealer: Sealer
+    audit: AuditLog
+    bindings: Bindings
+    tasks: TaskOwners
+    upstreams: Upstreams
+    tracing: Tracing
+    metrics: Metrics
+    log: FilteringBoundLogger
+    refusals: RefusalLog
+    documents: Documents
+    allowed: Mapping[Listener, Allowed]
+    issuer: str
+    """The gateway's own issuer identifier."""
+    bases: Mapping[Listener, str]
+    """URL by which clients reach each listener; a route's resource is it plus the route's path."""
+    x5t: str
+    """RFC 8705 thumbprint of the certificate that the gateway shows to upstreams."""
+    digest_key: bytes
+    """Keys the digests of sensitive arguments."""
+    clock: Callable[[], float]
+    """Unix seconds."""
+    new_id: Callable[[], str]
+    streams: Counter[str] = field(default_factory=Counter)
+    """Open streams by caller, for the limit."""
+
+
+@dataclass
+class Passage:
+    """What is known so far of one request. Filled step by step; whatever ends it is recorded from here."""
+
+    id: str
+    at: int
+    """Unix milliseconds."""
+    exchange: Exchange
+    snapshot: Snapshot
+    began: float = field(default_factory=perf_counter)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    route: Route | None = None
+    agent: Agent | None = None
+    presented: Presented = None
+    call: Call | None = None
+    chain: Chain | None = None
+    hop: Hop | None = None
+    decided: bool = False
+    """Whether a decision record exists."""
+    upstream_session: str | None = None
+    _span: HopSpan | None = None
+    _open: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def limits(self) -> Limits:
+        """Limits of the pinned snapshot."""
+        return self.snapshot.limits
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a verified caller, and so a record to write."""
+        return self.exchange.peer is not None or self.presented is not None
+
+    @property
+    def milliseconds(self) -> int:
+        """Time since the request's head was read."""
+        return int((perf_counter() - self.began) * 1000)
+
+    def span(self, tracing: Tracing) -> HopSpan:
+        """The hop's server span: opened once, at the latest moment that may know its parent, from its true start."""
+        if self._span is None:
+            carried = {} if self.call is None else self.call.trace
+            opened = tracing.hop_span("hop", self.headers, message=carried, started_ns=self.at * 1_000_000)
+            self._span = self._open.enter_context(opened)
+            self._span.set({semconv.HOPGATE_DECISION_ID: self.id, semconv.HOPGATE_GENERATION: self.snapshot.generation})
+        return self._span
+
+    def close(self) -> None:
+        """End the span. Called once the outcome is known."""
+        self._open.close()

@@ -1,0 +1,182 @@
+"""One request, in order: route, identity, call, chain, decision, grant, record, forward.
+
+Every way out is an ``Answer``. Nothing is forwarded unless each step before it succeeded and the decision's
+record is durable. Doesn't know which HTTP library carries it.
+"""
+
+import asyncio
+
+import msgspec
+
+from gateway.core import delegation, scope
+from gateway.core.audit import decision_record
+from gateway.core.errors import HopError, TokenError
+from gateway.core.model import (
+    Call,
+    Chain,
+    Decision,
+    Deny,
+    Grant,
+    Hop,
+    HopToken,
+    Minted,
+    Permit,
+    Presented,
+    RootToken,
+    Route,
+)
+from gateway.core.policy.decide import decide
+from gateway.core.reasons import Reason
+from gateway.protocols.base import Incoming
+from gateway.proxy import cards, sessions, wellknown
+from gateway.proxy.adapters import adapter_of
+from gateway.proxy.exchange import Answer, Exchange, single_valued
+from gateway.proxy.forward import forward
+from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.locate import check_host, locate, split_target
+from gateway.proxy.observe import observe
+from gateway.proxy.refuse import DeniedError, refuse
+from gateway.telemetry import semconv
+
+
+class Pipeline:
+    """Carries exchanges through the gate."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def handle(self, exchange: Exchange) -> Answer:
+        """The answer to one request, whatever happens on the way."""
+        gate = self._gate
+        passage = Passage(gate.new_id(), int(gate.clock() * 1000), exchange, gate.snapshot())
+        try:
+            return await self._carry(passage)
+        except HopError as error:
+            return await refuse(gate, passage, error)
+        except Exception as error:
+            # The top of the pipeline: whatever failed, the hop is refused.
+            gate.log.error("hop failed", decision_id=passage.id, error=type(error).__name__, exc_info=True)
+            return await refuse(gate, passage, HopError(Reason.INTERNAL_ERROR, type(error).__name__))
+        except asyncio.CancelledError:
+            await refuse(gate, passage, HopError(Reason.CLIENT_CLOSED, "the client left before the answer began"))
+            raise
+
+    async def _carry(self, passage: Passage) -> Answer:
+        gate, exchange, snapshot = self._gate, passage.exchange, passage.snapshot
+        passage.headers = single_valued(exchange.headers)
+        check_host(passage.headers, gate.allowed[exchange.listener])
+        path, query = split_target(exchange.target)
+        base = gate.bases[exchange.listener]
+        document = wellknown.answer(exchange.method, path, base, gate.documents, snapshot.routes)
+        if document is not None:
+            return document
+        route, rest = locate(path, snapshot.routes)
+        route = passage.route = msgspec.structs.replace(route, resource=base + route.path)
+        adapter = adapter_of(route.protocol)
+        if exchange.peer is not None:
+            passage.agent = delegation.calling_agent(exchange.peer, snapshot.registry, passage.at // 1000)
+        incoming = Incoming(exchange.method, rest, passage.headers, query, b"")
+        adapter.check_method(incoming, route, snapshot)
+        passage.presented = await self._present(passage, route)
+        body = await exchange.read_body(passage.limits.body_bytes, passage.limits.body_seconds)
+        call = passage.call = adapter.parse(msgspec.structs.replace(incoming, body=body), route, snapshot)
+        chain = await self._chain(passage, route)
+        adapter.check_carried(call)
+        await self._check_owned(passage, route, call, chain)
+        hop = passage.hop = _hop(passage, route, call, chain)
+        decision, minted = await self._decide(passage, hop)
+        if minted is None:
+            return await cards.answer(gate, passage, decision)
+        return await forward(gate, passage, Grant(hop, decision, minted))
+
+    async def _present(self, passage: Passage, route: Route) -> Presented:
+        authorization = passage.headers.get("authorization")
+        if authorization is not None:
+            now, peer = passage.at // 1000, passage.exchange.peer
+            return await self._gate.tokens.verify(authorization, route, now, peer=peer)
+        if passage.agent is None or route.user == "required":
+            raise TokenError(Reason.TOKEN_MISSING, f"route {route.path} needs a token")
+        return None
+
+    async def _chain(self, passage: Passage, route: Route) -> Chain:
+        gate, agent, now, limits = self._gate, passage.agent, passage.at // 1000, passage.limits
+        match passage.presented:
+            case RootToken() as root:
+                delegation.may_begin(agent, root, route)
+                proposed = delegation.proposed_binding(agent, root, gate.new_id(), now, limits)
+                binding = await gate.bindings.bind(root.digest, proposed, now)
+                return delegation.begin(agent, root, binding, now, limits)
+            case HopToken() as token if agent is not None:
+                return delegation.resume(agent, token, route, passage.snapshot.registry, now)
+            case None if agent is not None:
+                return delegation.begin_without_user(agent, gate.new_id(), now, limits)
+        raise HopError(Reason.CHAIN_HOLDER, "a hop token is continued over mutual TLS only")
+
+    async def _check_owned(self, passage: Passage, route: Route, call: Call, chain: Chain) -> None:
+        """Sessions and tasks belong to whoever began them; another's looks like none."""
+        whose = sessions.owner(chain, passage.exchange.peer)
+        if call.session is not None:
+            now = passage.at // 1000
+            passage.upstream_session = sessions.unseal(self._gate.sealer, call.session, route, whose, now)
+        for task in adapter_of(route.protocol).named_tasks(call):
+            if await self._gate.tasks.owner(route.path, task) != whose:
+                raise HopError(Reason.TASK_UNKNOWN, "no such task for this caller on this route")
+
+    async def _decide(self, passage: Passage, hop: Hop) -> tuple[Permit, Minted | None]:
+        """The permit, and the token to forward with unless the gateway answers itself; recorded, or refused."""
+        gate, snapshot = self._gate, passage.snapshot
+        with passage.span(gate.tracing).child(semconv.SPAN_AUTHORIZE):
+            decision = decide(hop, snapshot.bundle, snapshot.registry, snapshot.generation)
+            minted, cure = None, frozenset[str]()
+            if isinstance(decision, Permit) and not adapter_of(hop.route.protocol).answered_here(hop.call):
+                decision, minted, cure = self._narrowed(passage, decision)
+            record = decision_record(
+                decision,
+                snapshot.registry,
+                digest_key=gate.digest_key,
+                trace_id=passage.span(gate.tracing).trace_id,
+                minted=minted,
+            )
+            await gate.audit.append(record)
+        passage.decided = True
+        observe(gate, passage, decision, record)
+        if not isinstance(decision, Permit):
+            raise DeniedError(decision, cure)
+        return decision, minted
+
+    def _narrowed(self, passage: Passage, permit: Permit) -> tuple[Decision, Minted | None, frozenset[str]]:
+        """What the permit may carry on: the token, or the denial and the issuer scopes that would cure it."""
+        hop, registry = permit.hop, passage.snapshot.registry
+        missing = scope.needed(hop.call, registry) - hop.chain.ceiling
+        if not missing:
+            return permit, self._mint(passage, hop), frozenset()
+        cure = frozenset[str]()
+        if isinstance(passage.presented, RootToken):
+            granted = missing if passage.agent is None else frozenset(passage.agent.scopes)
+            cure = scope.curable(missing, passage.presented, granted, passage.snapshot.scope_sources)
+        reason = Reason.INSUFFICIENT_SCOPE if cure else Reason.SCOPE_CEILING
+        detail = f"the chain lacks scope {' '.join(sorted(missing))}"
+        return Deny(hop, reason, permit.policies, permit.bundle, permit.generation, detail), None, cure
+
+    def _mint(self, passage: Passage, hop: Hop) -> Minted:
+        gate, registry = self._gate, passage.snapshot.registry
+        wanted = scope.narrow(hop.call, hop.chain, registry)
+        ceiling = scope.downstream_ceiling(hop.call, hop.chain, registry)
+        claims = delegation.claims(
+            hop, wanted, ceiling, issuer=gate.issuer, jti=gate.new_id(), x5t=gate.x5t, limits=passage.limits
+        )
+        gate.metrics.minted()
+        return Minted(gate.signer.sign(claims), claims["jti"], claims["exp"], wanted, ceiling)
+
+
+def _hop(passage: Passage, route: Route, call: Call, chain: Chain) -> Hop:
+    return Hop(
+        id=passage.id,
+        route=route,
+        peer=passage.exchange.peer,
+        agent=None if passage.agent is None else passage.agent.name,
+        user=None if passage.presented is None else passage.presented.user,
+        call=call,
+        chain=chain,
+        now=passage.at,
+    )

@@ -1,0 +1,138 @@
+"""The upstream's messages on their way to the client: classified, cut to what the caller may see, counted.
+
+Whatever isn't classified is an error. Requests of the server to the client are answered with a refusal.
+"""
+
+import asyncio
+from typing import Any
+
+from gateway.core.errors import HopError, UpstreamError
+from gateway.core.model import Grant, Outcome, ProtocolName
+from gateway.core.policy.decide import may_call
+from gateway.core.reasons import Reason
+from gateway.core.registry import Upstream
+from gateway.protocols import mcp
+from gateway.protocols.base import End, Inbound, Listing, Pass
+from gateway.protocols.jsonrpc import dump_json
+from gateway.proxy import sessions
+from gateway.proxy.adapters import adapter_of
+from gateway.proxy.exchange import Headers
+from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.upstream import UpstreamAnswer
+
+LISTED_AT_ONCE = 50
+"""Tools decided before other hops get their turn."""
+
+
+class Relay:
+    """One hop's answer. ``take`` messages as they come; ``outcome`` says how it ended."""
+
+    def __init__(self, gate: Gate, passage: Passage, grant: Grant, upstream: Upstream) -> None:
+        self._gate = gate
+        self._passage = passage
+        self._grant = grant
+        self._upstream = upstream
+        hop = grant.hop
+        self._hop = hop
+        self._adapter = adapter_of(hop.route.protocol)
+        self.protocol: ProtocolName = hop.route.protocol
+        self.caller = sessions.owner(hop.chain, hop.peer) if hop.peer is None else hop.peer.spiffe_id
+        ends = [hop.chain.root_expires] + ([] if hop.peer is None else [hop.peer.not_after])
+        self.lease_ends = min(ends)
+        """Unix seconds."""
+        self.ended = False
+        self._ok = True
+        self._detail = ""
+        self._hidden: tuple[str, ...] = ()
+        self._bytes = 0
+        self._events = 0
+
+    def session_headers(self, answer: UpstreamAnswer) -> Headers:
+        """The session that the upstream opened, sealed for this caller on this route."""
+        opened = answer.headers.get("Mcp-Session-Id")
+        if opened is None or self._hop.call.method != "initialize":
+            return ()
+        hop, limits = self._hop, self._passage.limits
+        whose = sessions.owner(hop.chain, hop.peer)
+        expires = hop.now // 1000 + limits.session_seconds
+        return (("Mcp-Session-Id", sessions.seal(self._gate.sealer, opened, hop.route, whose, expires)),)
+
+    async def take(self, value: Any) -> Any | None:
+        """The message as the client gets it; None for one that isn't the client's.
+
+        Raises:
+            UpstreamError: the message does not belong to the answer of this call.
+        """
+        self._events += 1
+        classified = self._adapter.classify(self._hop.call, value)
+        match classified:
+            case Pass(value=passed):
+                await self._claim_tasks(passed)
+                return self._counted(passed)
+            case Listing():
+                self.ended = True
+                keep = await self._callable(classified.items)
+                cut, self._hidden = self._adapter.filter_listing(classified, keep)
+                return self._counted(cut)
+            case End(value=last, ok=ok, detail=detail):
+                self.ended, self._ok, self._detail = True, ok, detail
+                await self._claim_tasks(last)
+                return self._counted(last)
+            case Inbound():
+                await self._refuse_inbound(classified)
+                return None
+
+    async def last(self, value: Any) -> bytes:
+        """The one message of an answer that isn't a stream."""
+        taken = await self.take(value)
+        if taken is None or (self.protocol == "mcp" and not self.ended):
+            raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the body is not the answer to the request")
+        self.ended = True
+        return dump_json(taken)
+
+    def end_empty(self) -> None:
+        """The upstream sent no body: right for a notification, and only there."""
+        if self._hop.call.request_id is not None:
+            raise UpstreamError(Reason.UPSTREAM_MALFORMED, "a request was answered without a body")
+        self.ended = True
+
+    def end_of_stream(self, *, within_event: bool) -> None:
+        """The upstream's stream is over; A2A's end when it likes, MCP's only with the answer."""
+        if within_event or self.protocol == "mcp":
+            raise UpstreamError(Reason.UPSTREAM_RESET, "the stream ended before the answer")
+        self.ended = True
+
+    def outcome(self, status: int, error: HopError | None = None) -> Outcome:
+        """How the hop ended."""
+        if error is not None:
+            return Outcome(False, error.reason, status, error.detail, self._bytes, self._events, self._hidden)
+        return Outcome(self._ok, Reason.PERMITTED, status, self._detail, self._bytes, self._events, self._hidden)
+
+    def _counted(self, value: Any) -> Any:
+        self._bytes += len(dump_json(value))
+        return value
+
+    async def _callable(self, names: tuple[str, ...]) -> frozenset[str]:
+        """Which of the server's tools the caller may call; one that isn't registered is never one of them."""
+        snapshot, hop, kept = self._passage.snapshot, self._hop, set[str]()
+        for number, name in enumerate(names):
+            tool = snapshot.registry.tool(hop.route.name, name)
+            if tool is not None and may_call(hop, snapshot.bundle, snapshot.registry, tool, snapshot.generation):
+                kept.add(name)
+            if number % LISTED_AT_ONCE == LISTED_AT_ONCE - 1:
+                await asyncio.sleep(0)
+        return frozenset(kept)
+
+    async def _claim_tasks(self, value: Any) -> None:
+        hop, limits = self._hop, self._passage.limits
+        whose = sessions.owner(hop.chain, hop.peer)
+        for task in self._adapter.created_tasks(value):
+            expires = hop.now // 1000 + limits.task_seconds
+            if not await self._gate.tasks.claim(hop.route.path, task, whose, expires):
+                raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the answer names another caller's task")
+
+    async def _refuse_inbound(self, request: Inbound) -> None:
+        session = self._passage.upstream_session
+        outgoing = mcp.refuse_inbound(self._hop.call, request.request_id, session=session)
+        answer = await self._gate.upstreams.send(self._grant, self._upstream, outgoing)
+        answer.close()

@@ -1,0 +1,115 @@
+"""The listeners: aiohttp carries HTTP/1.1, this file turns it into an ``Exchange`` and an ``Answer`` back.
+
+The only file that knows the server's HTTP library. Decides nothing but framing: body size and time,
+and that a client that leaves cancels its hop.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from ssl import SSLContext
+
+from aiohttp import web
+
+from gateway.core.errors import HopError
+from gateway.core.limits import Limits
+from gateway.core.model import Peer
+from gateway.core.reasons import Reason
+from gateway.proxy.exchange import Answer, Exchange, Listener
+
+Handle = Callable[[Exchange], Awaitable[Answer]]
+
+
+class HttpListener:
+    """One bound port. ``start`` binds, ``stop`` lets running hops finish within ``graceful_stop_seconds``."""
+
+    def __init__(self, name: Listener, handle: Handle, context: SSLContext, limits: Limits) -> None:
+        self._name = name
+        self._handle = handle
+        self._context = context
+        self._limits = limits
+        self._runner: web.ServerRunner | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Bind and serve; the port in use, which the kernel picked where ``port`` is 0."""
+        server = web.Server(
+            self._serve,
+            handler_cancellation=True,
+            max_line_size=self._limits.header_bytes,
+            max_field_size=self._limits.header_bytes,
+            auto_decompress=False,
+            access_log=None,
+            lingering_time=1.0,
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=self._limits.graceful_stop_seconds)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, ssl_context=self._context, backlog=1024)
+        await site.start()
+        bound: int = self._runner.addresses[0][1]
+        return bound
+
+    async def stop(self) -> None:
+        """Accept nothing new; wait for running hops, then cancel what is left."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        answer = await self._handle(self._exchange(request))
+        if isinstance(answer.body, bytes):
+            response = web.Response(status=answer.status, body=answer.body)
+            _set_headers(response, answer)
+            return response
+        return await self._stream(request, answer, answer.body)
+
+    async def _stream(self, request: web.BaseRequest, answer: Answer, body: AsyncIterator[bytes]) -> web.StreamResponse:
+        response = web.StreamResponse(status=answer.status)
+        _set_headers(response, answer)
+        try:
+            await response.prepare(request)
+            async for piece in body:
+                await response.write(piece)
+            await response.write_eof()
+        finally:
+            # The generator closes the upstream and writes the outcome, whoever ended the stream.
+            await body.aclose()  # type: ignore[attr-defined]
+        return response
+
+    def _exchange(self, request: web.BaseRequest) -> Exchange:
+        async def read(most: int, seconds: float) -> bytes:
+            return await _read_body(request, most, seconds)
+
+        headers = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in request.raw_headers]
+        return Exchange(self._name, request.method, request.raw_path, headers, _peer(request), read)
+
+
+def _peer(request: web.BaseRequest) -> Peer | None:
+    socket = request.get_extra_info("ssl_object")
+    peer = getattr(socket, "hopgate_peer", None)
+    return peer if isinstance(peer, Peer) else None
+
+
+async def _read_body(request: web.BaseRequest, most: int, seconds: float) -> bytes:
+    too_large = HopError(Reason.BODY_TOO_LARGE, f"the limit is {most} bytes")
+    if (request.content_length or 0) > most:
+        raise too_large
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for piece in request.content.iter_any():
+                body += piece
+                if len(body) > most:
+                    raise too_large
+    except TimeoutError:
+        raise HopError(Reason.BODY_SLOW, f"the body did not end within {seconds:g} s") from None
+    except web.RequestPayloadError:
+        raise HopError(Reason.CLIENT_CLOSED, "the connection closed within the body") from None
+    return bytes(body)
+
+
+def _set_headers(response: web.StreamResponse, answer: Answer) -> None:
+    for name, value in answer.headers:
+        response.headers.add(name, value)
+    response.headers.setdefault("Server", "hopgate")
+    if answer.status == Reason.BODY_TOO_LARGE.status or answer.status == Reason.BODY_SLOW.status:
+        response.force_close()

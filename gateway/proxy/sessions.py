@@ -1,0 +1,45 @@
+"""Legacy MCP sessions as sealed handles: any worker can serve one, nobody can use another's.
+
+The handle seals the upstream's session id with owner, route and expiry. Nothing is stored.
+"""
+
+import msgspec
+
+from gateway.core.errors import HopError
+from gateway.core.model import Chain, Peer, Route
+from gateway.core.ports import Sealer
+from gateway.core.reasons import Reason
+
+
+class Handle(msgspec.Struct, frozen=True):
+    """What a session handle holds: the upstream's own id, and Unix seconds of its end."""
+
+    upstream: str
+    expires: int
+
+
+def owner(chain: Chain, peer: Peer | None) -> str:
+    """Who a session or a task belongs to: the person and the workload together."""
+    return f"{chain.sub} {'' if peer is None else peer.spiffe_id}"
+
+
+def seal(sealer: Sealer, upstream: str, route: Route, whose: str, expires: int) -> str:
+    """The ``Mcp-Session-Id`` that the client is given."""
+    return sealer.seal(msgspec.json.encode(Handle(upstream, expires)), _context(route, whose))
+
+
+def unseal(sealer: Sealer, sealed: str, route: Route, whose: str, now: int) -> str:
+    """The upstream's session id.
+
+    Raises:
+        HopError: SESSION_UNKNOWN for a forged or expired handle, another owner's or another route's.
+    """
+    plain = sealer.open(sealed, _context(route, whose))
+    handle = None if plain is None else msgspec.json.decode(plain, type=Handle)
+    if handle is None or now >= handle.expires:
+        raise HopError(Reason.SESSION_UNKNOWN, "no such session for this caller on this route")
+    return handle.upstream
+
+
+def _context(route: Route, whose: str) -> bytes:
+    return msgspec.json.encode(["session", route.path, whose])

@@ -1,0 +1,177 @@
+"""Connections to upstreams. ``send`` takes a ``Grant``: forwarding without a decision is a type error.
+
+The only file that knows the client's HTTP library. Headers are built here and by the protocol adapter
+from the Call; nothing of the client's request is copied. Never follows redirects, keeps cookies,
+decompresses, or sends a request twice.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from ssl import SSLContext
+from typing import Literal
+
+import aiohttp
+from msgspec import Struct
+
+from gateway.core.errors import UpstreamError
+from gateway.core.limits import Limits
+from gateway.core.model import Grant, SpiffeId
+from gateway.core.reasons import Reason
+from gateway.core.registry import Upstream
+from gateway.protocols.base import Outgoing
+
+KEEPALIVE_SECONDS = 3.0
+"""Shorter than common servers' own, so that a request is seldom written to a connection just closed."""
+
+Kind = Literal["json", "sse", "empty", "other"]
+
+
+class UpstreamAnswer:
+    """An upstream's response head, and its body as it arrives. Close it always."""
+
+    def __init__(self, response: aiohttp.ClientResponse, limits: Limits) -> None:
+        self._response = response
+        self._limits = limits
+        self.status = response.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Response headers; look-ups ignore case."""
+        return self._response.headers
+
+    @property
+    def kind(self) -> Kind:
+        """What the body is, by its media type."""
+        if self.status in (202, 204) or self._response.content_length == 0:
+            return "empty"
+        kinds: dict[str, Kind] = {"application/json": "json", "text/event-stream": "sse"}
+        return kinds.get(self._response.content_type, "other")
+
+    async def body(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            UpstreamError: too large, too slow, or ended early.
+        """
+        body = bytearray()
+        async for piece in self.pieces(self._limits.answer_seconds):
+            body += piece
+            if len(body) > self._limits.answer_bytes:
+                raise UpstreamError(Reason.UPSTREAM_TOO_LARGE, f"the limit is {self._limits.answer_bytes} bytes")
+        return bytes(body)
+
+    async def pieces(self, idle_seconds: float) -> AsyncIterator[bytes]:
+        """The body as it arrives, unbuffered.
+
+        Raises:
+            UpstreamError: nothing for ``idle_seconds``, or the connection ended early.
+        """
+        content = self._response.content
+        while True:
+            with translated():
+                async with asyncio.timeout(idle_seconds):
+                    piece = await content.readany()
+            if not piece:
+                return
+            yield piece
+
+    def close(self) -> None:
+        """Give the connection back if the body was read to its end, else close it."""
+        if self._response.content.is_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+
+class Target(Struct, frozen=True):
+    """One upstream identity: connections are pooled by it and never shared across."""
+
+    origin: str
+    spiffe_id: SpiffeId | None
+
+
+class Upstreams:
+    """Pooled keep-alive connections, one pool for each upstream identity."""
+
+    def __init__(self, contexts: Callable[[SpiffeId], SSLContext], limits: Limits) -> None:
+        self._contexts = contexts
+        self._limits = limits
+        self._pools: dict[Target, aiohttp.ClientSession] = {}
+
+    async def send(self, grant: Grant, upstream: Upstream, outgoing: Outgoing) -> UpstreamAnswer:
+        """Forward what was granted; the answer's head.
+
+        Raises:
+            UpstreamError: unreachable, another identity than registered, too slow, or not HTTP.
+        """
+        return await self._request(upstream, outgoing, {"Authorization": f"Bearer {grant.minted.token}"})
+
+    async def fetch_card(self, upstream: Upstream, outgoing: Outgoing) -> UpstreamAnswer:
+        """The gateway's own request for an agent's card: carries no token and no caller's data."""
+        return await self._request(upstream, outgoing, {})
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for pool in self._pools.values():
+            await pool.close()
+
+    async def _request(self, upstream: Upstream, outgoing: Outgoing, extra: Mapping[str, str]) -> UpstreamAnswer:
+        headers = [*outgoing.headers, *extra.items(), ("Accept-Encoding", "identity")]
+        with translated():
+            async with asyncio.timeout(self._limits.answer_seconds):
+                response = await self._pool(upstream).request(
+                    outgoing.http_method,
+                    upstream.url.rstrip("/") + outgoing.rest if outgoing.rest else upstream.url,
+                    data=outgoing.body or None,
+                    headers=headers,
+                    allow_redirects=False,
+                )
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            response.close()
+            raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the answer is compressed although identity was asked for")
+        return UpstreamAnswer(response, self._limits)
+
+    def _pool(self, upstream: Upstream) -> aiohttp.ClientSession:
+        target = Target("/".join(upstream.url.split("/", 3)[:3]), upstream.spiffe_id)
+        pool = self._pools.get(target)
+        if pool is None:
+            context = None if upstream.spiffe_id is None else self._contexts(upstream.spiffe_id)
+            pool = self._pools[target] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    ssl=context if context is not None else False,
+                    limit=0,
+                    keepalive_timeout=KEEPALIVE_SECONDS,
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None, connect=self._limits.connect_seconds),
+                auto_decompress=False,
+                trust_env=False,
+                max_line_size=self._limits.header_bytes,
+                max_field_size=self._limits.header_bytes,
+            )
+        return pool
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Errors of the HTTP library as UpstreamError, naming the likely cause."""
+    try:
+        yield
+    except aiohttp.ClientSSLError as error:
+        raise UpstreamError(Reason.UPSTREAM_IDENTITY, _cause(error)) from None
+    except aiohttp.ClientConnectorError as error:
+        raise UpstreamError(Reason.UPSTREAM_UNREACHABLE, _cause(error)) from None
+    except TimeoutError as error:
+        late = isinstance(error, aiohttp.ConnectionTimeoutError)
+        raise UpstreamError(
+            Reason.UPSTREAM_UNREACHABLE if late else Reason.UPSTREAM_TIMEOUT, "no connection" if late else "no answer"
+        ) from None
+    except (aiohttp.ServerConnectionError, aiohttp.ClientPayloadError, aiohttp.ClientOSError) as error:
+        raise UpstreamError(Reason.UPSTREAM_RESET, type(error).__name__) from None
+    except aiohttp.ClientError as error:
+        raise UpstreamError(Reason.UPSTREAM_MALFORMED, type(error).__name__) from None
+
+
+def _cause(error: aiohttp.ClientConnectorError) -> str:
+    return f"{error.host}:{error.port}: {error.os_error.strerror or type(error.os_error).__name__}"

@@ -1,0 +1,80 @@
+"""From configuration files to a Snapshot, or to everything that is wrong with them. Nothing half-applied.
+
+Doesn't start anything: ``hopgate check`` runs exactly this, and so does ``hopgate serve``.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+
+from gateway.config.load import Loaded, load
+from gateway.config.problems import Problem, Problems
+from gateway.core.policy.bundle import Bundle, compile_bundle
+from gateway.core.policy.source import Problem as PolicyProblem
+from gateway.core.snapshot import Snapshot
+
+
+class Published(msgspec.Struct, frozen=True):
+    """A configuration without errors, compiled."""
+
+    loaded: Loaded
+    snapshot: Snapshot
+    warnings: tuple[Problem, ...]
+
+
+def publish(path: Path, environ: Mapping[str, str], generation: int, digest_key: bytes | None) -> Published | Problems:
+    """Load, check and compile the configuration that begins at ``path``.
+
+    ``digest_key`` keys the digests of sensitive argument values in records; None leaves such values out.
+    """
+    loaded = load(path, environ)
+    return loaded if isinstance(loaded, Problems) else compile_loaded(loaded, generation, digest_key)
+
+
+def compile_loaded(loaded: Loaded, generation: int, digest_key: bytes | None) -> Published | Problems:
+    """The snapshot of a loaded configuration, or the problems of its policies."""
+    bundle = compile_bundle(loaded.policies, cedar_schema(), loaded.registry, digest_key)
+    folder = Path(loaded.settings.policies)
+    if not isinstance(bundle, Bundle):
+        return Problems((*loaded.warnings, *(_told(problem, folder) for problem in bundle)))
+    snapshot = Snapshot(
+        generation=generation,
+        digest=_digest(loaded, bundle),
+        bundle=bundle,
+        registry=loaded.registry,
+        routes=loaded.routes,
+        limits=loaded.limits,
+        scope_sources=_scope_sources(loaded),
+    )
+    return Published(loaded, snapshot, (*loaded.warnings, *(_told(problem, folder) for problem in bundle.warnings)))
+
+
+def cedar_schema() -> str:
+    """The text of ``gateway.cedarschema``: beside the package in the source tree, inside it in the wheel."""
+    packaged = files("gateway") / "schemas" / "gateway.cedarschema"
+    if packaged.is_file():
+        return packaged.read_text("utf-8")
+    return (Path(__file__).parent.parent / "schemas" / "gateway.cedarschema").read_text("utf-8")
+
+
+def _told(problem: PolicyProblem, folder: Path) -> Problem:
+    named = folder / problem.path
+    where = str(named) if named.exists() else problem.path
+    return Problem(where, problem.line, problem.policy or "", problem.message, "", problem.severity)
+
+
+def _digest(loaded: Loaded, bundle: Bundle) -> str:
+    facts = [bundle.digest, loaded.registry, loaded.routes, loaded.limits]
+    return hashlib.sha256(msgspec.json.encode(facts, order="deterministic")).hexdigest()
+
+
+def _scope_sources(loaded: Loaded) -> Mapping[str, frozenset[str]]:
+    sources: dict[str, set[str]] = {}
+    for issuer in loaded.settings.issuers:
+        for scope, mapped in issuer.scope_map.items():
+            for name in mapped:
+                sources.setdefault(name, set()).add(scope)
+    return {name: frozenset(found) for name, found in sources.items()}
