@@ -1,0 +1,24 @@
+.PHONY: demo test lint lock bench docs
+environment = @python3 scripts/environment.py
+
+demo:  ## the whole story on this machine; ONCE=1 runs it once and exits
+	$(environment) demo
+	@.venv/bin/python -m demo.run $(if $(ONCE),--once)
+lint:
+	$(environment) test
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/python scripts/generate.py --check
+test: lint  ## LONG=1 searches longer
+	HYPOTHESIS_PROFILE=$(if $(LONG),long,ci) .venv/bin/python -m pytest
+docs:  ## schemas and references that are generated from the code
+	$(environment) test
+	.venv/bin/python scripts/generate.py
+lock:  ## requirements/*.txt from pyproject.toml; UPGRADE=1 moves the pins
+	$(environment) test
+	scripts/lock
+bench:
+	$(environment) bench
+	.venv/bin/python -m bench.run
