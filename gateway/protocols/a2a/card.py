@@ -1,0 +1,127 @@
+"""An upstream's agent card as the gateway publishes it: the same agent, reached and secured by the gateway.
+
+Built member by member from what A2A 1.0 defines, so that no address of the upstream and no older form of the card
+slips through. Doesn't verify the upstream's signature and doesn't sign: both are ``identity.cards``'.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from gateway.protocols.a2a.methods import SERVED
+from gateway.protocols.a2a.shapes import Shape, normal
+from gateway.protocols.jsonrpc import malformed_answer
+from gateway.protocols.members import AmbiguousMemberError, members
+
+BINDING = "JSONRPC"
+MUTUAL_TLS, BEARER, OPEN_ID = "mutualTls", "bearer", "openId"
+
+SKILL = Shape(
+    members("id", "name", "description", "tags", "examples", "inputModes", "outputModes", "securityRequirements")
+)
+INTERFACE = Shape(members("url", "protocolBinding", "tenant", "protocolVersion"))
+CAPABILITIES = Shape(members("streaming", "pushNotifications", "extensions", "extendedAgentCard"))
+CARD = Shape(
+    members(
+        "name", "description", "supportedInterfaces", "provider", "version", "documentationUrl", "capabilities",
+        "securitySchemes", "securityRequirements", "defaultInputModes", "defaultOutputModes", "skills", "signatures",
+        "iconUrl",
+    ),
+    {"supportedInterfaces": INTERFACE, "capabilities": CAPABILITIES, "skills": SKILL},
+)  # fmt: skip
+TEXTS = ("name", "description", "version")
+LISTS = ("defaultInputModes", "defaultOutputModes", "skills")
+OPTIONAL = ("provider", "documentationUrl", "iconUrl")
+SKILL_MEMBERS = ("id", "name", "description", "tags", "examples", "inputModes", "outputModes")
+
+
+def rewrite_card(
+    card: Any,
+    public_url: str,
+    *,
+    clients: Literal["agents", "user-only"] = "agents",
+    user: Literal["required", "optional"] = "required",
+    issuers: Sequence[str] = (),
+) -> Mapping[str, Any]:
+    """The gateway's card for the agent, unsigned, in A2A 1.0 JSON.
+
+    ``public_url`` is the route's URL; ``clients`` and ``user`` are the route's, ``issuers`` the OIDC issuer URLs
+    whose tokens it takes. Only JSON-RPC 1.0 interfaces stay, one for each tenant; extensions, push notifications and
+    the extended card are not offered, since the gateway doesn't carry them.
+
+    Raises:
+        UpstreamError: UPSTREAM_MALFORMED, naming what is missing.
+    """
+    named = _named(card)
+    schemes = _schemes(clients, issuers)
+    kept = {name: named[name] for name in OPTIONAL if named.get(name)}
+    return {
+        **{name: named[name] for name in TEXTS},
+        **kept,
+        "supportedInterfaces": _interfaces(named["supportedInterfaces"], public_url),
+        "capabilities": {"streaming": named["capabilities"].get("streaming") is True},
+        "securitySchemes": schemes,
+        "securityRequirements": _requirements(schemes, clients, user),
+        "defaultInputModes": named["defaultInputModes"],
+        "defaultOutputModes": named["defaultOutputModes"],
+        "skills": [_skill(skill) for skill in named["skills"]],
+    }
+
+
+def _named(card: Any) -> Mapping[str, Any]:
+    try:
+        named = normal(card, CARD)
+    except AmbiguousMemberError as error:
+        raise malformed_answer(f"an agent card with {error}") from None
+    if not isinstance(named, dict):
+        raise malformed_answer("an agent card that is not an object")
+    for name in TEXTS:
+        if not isinstance(named.get(name), str):
+            raise malformed_answer(f"an agent card without {name}")
+    for name in (*LISTS, "supportedInterfaces"):
+        if not isinstance(named.setdefault(name, []), list):
+            raise malformed_answer(f"an agent card whose {name} is not an array")
+    if not isinstance(named.setdefault("capabilities", {}), dict):
+        raise malformed_answer("an agent card whose capabilities is not an object")
+    return named
+
+
+def _interfaces(interfaces: Sequence[Any], public_url: str) -> list[Mapping[str, str]]:
+    tenants = dict.fromkeys(
+        interface.get("tenant") or ""
+        for interface in interfaces
+        if isinstance(interface, dict)
+        and interface.get("protocolBinding") == BINDING
+        and interface.get("protocolVersion") in SERVED
+        and isinstance(interface.get("tenant", ""), str)
+    )
+    if not tenants:
+        raise malformed_answer(f"an agent card without a {BINDING} interface of A2A {SERVED[0]}")
+    common = {"url": public_url, "protocolBinding": BINDING, "protocolVersion": SERVED[0]}
+    return [{**common, "tenant": tenant} if tenant else common for tenant in tenants]
+
+
+def _skill(skill: Any) -> Mapping[str, Any]:
+    if not isinstance(skill, dict):
+        raise malformed_answer("an agent card with a skill that is not an object")
+    return {name: skill[name] for name in SKILL_MEMBERS if name in skill}
+
+
+def _schemes(clients: str, issuers: Sequence[str]) -> Mapping[str, Any]:
+    bearer = {"httpAuthSecurityScheme": {"scheme": "Bearer", "bearerFormat": "JWT"}}
+    mutual_tls = {"mtlsSecurityScheme": {"description": "SPIFFE X.509-SVID of a registered agent"}}
+    found: dict[str, Any] = {MUTUAL_TLS: mutual_tls} if clients == "agents" else {}
+    found[BEARER] = bearer
+    for number, issuer in enumerate(issuers, 1):
+        url = issuer.rstrip("/") + "/.well-known/openid-configuration"
+        found[OPEN_ID if number == 1 else f"{OPEN_ID}{number}"] = {
+            "openIdConnectSecurityScheme": {"openIdConnectUrl": url}
+        }
+    return found
+
+
+def _requirements(schemes: Mapping[str, Any], clients: str, user: str) -> list[Mapping[str, Any]]:
+    """Alternatives; within each, every scheme is needed (A2A 1.0 §4.5)."""
+    always = [MUTUAL_TLS] if clients == "agents" else []
+    users = [[*always, name] for name in schemes if name != MUTUAL_TLS]
+    alternatives = [*users, always] if user == "optional" and always else users
+    return [{"schemes": {name: {"list": []} for name in names}} for names in alternatives]

@@ -1,0 +1,180 @@
+"""A client's HTTP request as one A2A ``Call`` (A2A 1.0, JSON-RPC binding, and the agent card's GET).
+
+Decides version, action and resource, and gives every member its one spelling. Doesn't decide whether the call is
+allowed or carried, or whose the named tasks are.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.core.errors import ProtocolError
+from gateway.core.limits import Limits
+from gateway.core.model import Call, Route, Uid
+from gateway.core.reasons import Reason
+from gateway.protocols.a2a.methods import (
+    CARD_METHOD,
+    CARD_PATH,
+    METHODS,
+    SERVED,
+    UNSUPPORTED_OPERATION,
+    VERSION_NOT_SUPPORTED,
+    Method,
+)
+from gateway.protocols.a2a.shapes import PARAMS, QUERY, normal
+from gateway.protocols.base import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    JSON,
+    METHOD_NOT_FOUND,
+    SSE,
+    HttpError,
+    Incoming,
+    accepts,
+    check_media,
+)
+from gateway.protocols.jsonrpc import Request, parse_json, read_request
+from gateway.protocols.members import AmbiguousMemberError
+
+VERSION_HEADER = "a2a-version"
+VERSION_QUERY = "A2A-Version"
+UNVERSIONED = "0.3"
+"""What an absent or empty version means (A2A 1.0 §3.6)."""
+MOST_ID_CHARS = 512
+
+
+def parse(incoming: Incoming, route: Route, limits: Limits) -> Call:
+    """The call that ``incoming`` makes of the agent behind ``route``.
+
+    Raises:
+        ProtocolError: the message isn't a valid one; reason, code and HTTP status say why.
+    """
+    if incoming.rest == CARD_PATH:
+        return _card(incoming, route)
+    _check_http(incoming)
+    request = read_request(parse_json(incoming.body, limits))
+    try:
+        return _read(incoming, request, route)
+    except ProtocolError as error:
+        error.request_id = request.id
+        raise
+
+
+def _read(incoming: Incoming, request: Request, route: Route) -> Call:
+    version = _version(incoming)
+    method = METHODS.get(request.method)
+    if method is None:
+        raise ProtocolError(Reason.METHOD_UNKNOWN, "not a method of A2A 1.0", code=METHOD_NOT_FOUND)
+    if request.id is None:
+        raise ProtocolError(Reason.MESSAGE_INVALID, "A2A has no notifications: id is missing", code=INVALID_REQUEST)
+    params = _params(request)
+    _check_accept(incoming, method)
+    return Call(
+        protocol="a2a",
+        version=version,
+        method=request.method,
+        action=method.action,
+        resource=Uid("Agent", route.name),
+        message={**request.message, "params": params},
+        request_id=request.id,
+        target=_target(method, params),
+        arguments=params,
+        streaming=method.streaming,
+    )
+
+
+def _card(incoming: Incoming, route: Route) -> Call:
+    if incoming.http_method != "GET":
+        raise HttpError(Reason.HTTP_METHOD, "the agent card is read with GET", status=405, allow="GET")
+    return Call(
+        protocol="a2a",
+        version=SERVED[0],
+        method=CARD_METHOD,
+        action="discover",
+        resource=Uid("Agent", route.name),
+        message={},
+    )
+
+
+def _check_http(incoming: Incoming) -> None:
+    if incoming.rest:
+        raise ProtocolError(
+            Reason.ROUTE_UNKNOWN,
+            "the agent is served by JSON-RPC at its route, its card below it",
+            code=INVALID_REQUEST,
+        )
+    if incoming.http_method != "POST":
+        raise HttpError(Reason.HTTP_METHOD, "A2A messages are sent with POST", status=405, allow="POST")
+    check_media(incoming.headers)
+
+
+def _check_accept(incoming: Incoming, method: Method) -> None:
+    wanted = SSE if method.streaming else JSON
+    if "accept" in incoming.headers and not accepts(incoming.headers, wanted):
+        raise HttpError(Reason.CONTENT_TYPE, f"Accept excludes {wanted}", status=406)
+
+
+def _version(incoming: Incoming) -> str:
+    """The served version that header or query name; patch numbers don't matter (A2A 1.0 §3.6)."""
+    header, query = incoming.headers.get(VERSION_HEADER), incoming.query.get(VERSION_QUERY)
+    if header is not None and query is not None and header != query:
+        raise ProtocolError(
+            Reason.MESSAGE_INVALID, "A2A-Version differs between header and query", code=INVALID_REQUEST
+        )
+    asked = header or query or UNVERSIONED
+    for version in SERVED:
+        patch = asked.removeprefix(version)
+        if asked == version or (asked != patch and patch.startswith(".") and patch[1:].isdecimal()):
+            return version
+    data = {"supported": list(SERVED), "requested": asked[:64]}
+    detail = f"served is {', '.join(SERVED)}; no A2A-Version means {UNVERSIONED}"
+    raise ProtocolError(Reason.VERSION_UNSUPPORTED, detail, code=VERSION_NOT_SUPPORTED, data=data)
+
+
+def _params(request: Request) -> Mapping[str, Any]:
+    try:
+        params: Mapping[str, Any] = normal(dict(request.params or {}), PARAMS.get(request.method, QUERY))
+    except AmbiguousMemberError as error:
+        raise _invalid(f"params has {error}") from None
+    if METHODS[request.method].action == "delegate":
+        _check_message(params)
+    return params
+
+
+def _check_message(params: Mapping[str, Any]) -> None:
+    message, configuration = params.get("message"), params.get("configuration")
+    if not isinstance(message, dict):
+        raise _invalid("params.message is not an object")
+    for name in ("taskId", "contextId"):
+        _check_id(message.get(name), f"params.message.{name}")
+    references = message.get("referenceTaskIds")
+    if not isinstance(references, list | None):
+        raise _invalid("params.message.referenceTaskIds is not an array")
+    for reference in references or ():
+        _check_id(reference, "params.message.referenceTaskIds")
+    if not isinstance(configuration, dict | None):
+        raise _invalid("params.configuration is not an object")
+    if (configuration or {}).get("taskPushNotificationConfig") is not None:
+        detail = "params.configuration.taskPushNotificationConfig is not carried"
+        raise ProtocolError(Reason.NOT_SUPPORTED_YET, detail, code=UNSUPPORTED_OPERATION)
+
+
+def _target(method: Method, params: Mapping[str, Any]) -> str:
+    if method.action == "delegate":
+        return params["message"].get("taskId") or ""
+    if not method.task:
+        return ""
+    task = params.get(method.task)
+    _check_id(task, f"params.{method.task}")
+    if not task:
+        raise _invalid(f"params.{method.task} is missing")
+    return str(task)
+
+
+def _check_id(value: Any, where: str) -> None:
+    """An id is absent, null, or a string that fits a record."""
+    if value is not None and not (isinstance(value, str) and len(value) <= MOST_ID_CHARS):
+        raise _invalid(f"{where} is not a string of at most {MOST_ID_CHARS} characters")
+
+
+def _invalid(detail: str) -> ProtocolError:
+    return ProtocolError(Reason.MESSAGE_INVALID, detail, code=INVALID_PARAMS)

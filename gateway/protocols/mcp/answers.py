@@ -1,0 +1,125 @@
+"""What one message of an MCP upstream's answer means, and lists cut to what the caller may call.
+
+Decides pass, list, request of the server, or end. Whatever it can't name is an error: nothing unclassified
+reaches a client. Doesn't decide which items to keep, and doesn't answer the server's requests.
+"""
+
+from collections.abc import Container, Mapping
+from typing import Any
+
+from gateway.core.errors import UpstreamError
+from gateway.core.model import Call
+from gateway.core.reasons import Reason
+from gateway.protocols.base import Classified, End, Inbound, Listing, Pass
+from gateway.protocols.jsonrpc import is_id, malformed_answer, read_answer
+from gateway.protocols.mcp.methods import LEGACY, SERVED, era_of
+
+PASSED = frozenset(
+    {
+        "notifications/progress",
+        "notifications/message",
+        "notifications/cancelled",
+        "notifications/tools/list_changed",
+        "notifications/prompts/list_changed",
+        "notifications/resources/list_changed",
+    }
+)
+CARRIED_CAPABILITIES = ("tools",)
+SHORT_TTL_MS = 5_000
+"""How long a client may keep a list that policy cut: policy changes must show soon."""
+
+
+def classify(call: Call, value: Any) -> Classified:
+    """What ``value``, one parsed message of the answer to ``call``, is.
+
+    ``initialize`` and ``server/discover`` results come back cut to the revisions and capabilities that the gateway
+    carries. A tool's own error (``isError``) is the tool's outcome, not a failure of the hop: ok, with a detail.
+
+    Raises:
+        UpstreamError: UPSTREAM_MALFORMED, or NOT_SUPPORTED_YET where the upstream asks for input.
+    """
+    if isinstance(value, dict) and "method" in value:
+        return _message(call, value)
+    answer = read_answer(value, call.request_id)
+    if answer.error is not None:
+        return End({**value, "id": call.request_id}, ok=False, detail=f"error {answer.error['code']}")
+    result = answer.result
+    if not isinstance(result, dict):
+        raise malformed_answer("a result that is not an object")
+    if result.get("resultType", "complete") != "complete":
+        raise UpstreamError(Reason.NOT_SUPPORTED_YET, "the upstream asks for input before it answers")
+    return _result(call, value, result)
+
+
+def filter_listing(value: Mapping[str, Any], keep: Container[str]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """A ``tools/list`` response with only the tools in ``keep``, and the names of the others.
+
+    Order and cursor stay. Modern results become private to the caller and short-lived.
+    """
+    result = value["result"]
+    hidden = tuple(tool["name"] for tool in result["tools"] if tool["name"] not in keep)
+    kept = {**result, "tools": [tool for tool in result["tools"] if tool["name"] in keep]}
+    return {**value, "result": _private(kept)}, hidden
+
+
+def _message(call: Call, value: Mapping[str, Any]) -> Classified:
+    method, params = value["method"], value.get("params", {})
+    if value.get("jsonrpc") != "2.0" or not isinstance(method, str) or not isinstance(params, dict):
+        raise malformed_answer("a message that is not JSON-RPC 2.0")
+    if "result" in value or "error" in value:
+        raise malformed_answer("a message that is both request and response")
+    if "id" in value:
+        if era_of(call) == "modern" or not is_id(value["id"]):
+            raise malformed_answer("a request of the server, which this revision does not have")
+        return Inbound(value["id"], method, value)
+    if method not in PASSED:
+        raise malformed_answer("a notification that does not belong to this call")
+    return Pass(value)
+
+
+def _result(call: Call, value: Mapping[str, Any], result: Mapping[str, Any]) -> Classified:
+    if call.method == "tools/list":
+        return Listing(value, _tool_names(result))
+    if call.method == "initialize":
+        if result.get("protocolVersion") not in LEGACY:
+            raise malformed_answer("the server negotiated a revision that is not served")
+        return End({**value, "result": _capable(result)}, ok=True)
+    if call.method == "server/discover":
+        return End({**value, "result": _private(_discovered(result))}, ok=True)
+    if call.method == "tools/call" and result.get("isError") is True:
+        return End(value, ok=True, detail="tool error")
+    return End(value, ok=True)
+
+
+def _tool_names(result: Mapping[str, Any]) -> tuple[str, ...]:
+    tools = result.get("tools")
+    if not isinstance(tools, list):
+        raise malformed_answer("a tools/list result without tools")
+    names = [tool["name"] for tool in tools if isinstance(tool, dict) and isinstance(tool.get("name"), str)]
+    if len(names) != len(tools):
+        raise malformed_answer("a tool without a name")
+    if len(set(names)) != len(names):
+        raise malformed_answer("two tools of one name")
+    return tuple(names)
+
+
+def _discovered(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    versions = result.get("supportedVersions")
+    if not isinstance(versions, list):
+        raise malformed_answer("a discover result without supportedVersions")
+    return {**_capable(result), "supportedVersions": [version for version in versions if version in SERVED]}
+
+
+def _capable(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    capabilities = result.get("capabilities")
+    if not isinstance(capabilities, dict):
+        raise malformed_answer("a result without capabilities")
+    return {**result, "capabilities": {name: {} for name in CARRIED_CAPABILITIES if name in capabilities}}
+
+
+def _private(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not {"resultType", "cacheScope", "ttlMs"} & result.keys():
+        return result
+    ttl = result.get("ttlMs")
+    short = min(ttl, SHORT_TTL_MS) if isinstance(ttl, int | float) and ttl >= 0 else 0
+    return {**result, "cacheScope": "private", "ttlMs": int(short)}

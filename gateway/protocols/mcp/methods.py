@@ -1,0 +1,101 @@
+"""The methods of MCP, what each means to policy, and the revisions that are served.
+
+Sources: MCP 2025-06-18, 2025-11-25 (sessions; here "legacy") and 2026-07-28 (stateless; here "modern").
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from gateway.core.model import Call, Uid
+
+Era = Literal["legacy", "modern"]
+
+MODERN = ("2026-07-28",)
+LEGACY = ("2025-11-25", "2025-06-18")
+"""Newest first. An unversioned request within a session is taken for the oldest."""
+SERVED = MODERN + LEGACY
+
+META = "io.modelcontextprotocol/"
+META_VERSION = META + "protocolVersion"
+META_CAPABILITIES = META + "clientCapabilities"
+META_LOG_LEVEL = META + "logLevel"
+
+TOOL_NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
+
+BOTH: frozenset[Era] = frozenset({"legacy", "modern"})
+LEGACY_ONLY: frozenset[Era] = frozenset({"legacy"})
+MODERN_ONLY: frozenset[Era] = frozenset({"modern"})
+
+
+class Method(Struct, frozen=True):
+    """One method: its Cedar action, the type of its resource, and the parameter that names it.
+
+    ``named_by`` is what ``Mcp-Name`` repeats; without it the resource is the server itself.
+    ``notification`` methods have no id and no answer.
+    """
+
+    action: str
+    eras: frozenset[Era]
+    resource: str = "McpServer"
+    named_by: str = ""
+    notification: bool = False
+
+
+METHODS: Mapping[str, Method] = {
+    "server/discover": Method("discover", MODERN_ONLY),
+    "initialize": Method("discover", LEGACY_ONLY),
+    "ping": Method("discover", LEGACY_ONLY),
+    "tools/list": Method("listTools", BOTH),
+    "tools/call": Method("invokeTool", BOTH, "Tool", "name"),
+    "resources/list": Method("listResources", BOTH),
+    "resources/templates/list": Method("listResources", BOTH),
+    "resources/read": Method("readResource", BOTH, "McpResource", "uri"),
+    "prompts/list": Method("listPrompts", BOTH),
+    "prompts/get": Method("getPrompt", BOTH, "Prompt", "name"),
+    "completion/complete": Method("complete", BOTH),
+    "subscriptions/listen": Method("subscribe", MODERN_ONLY),
+    "resources/subscribe": Method("subscribe", LEGACY_ONLY),
+    "resources/unsubscribe": Method("subscribe", LEGACY_ONLY),
+    "tasks/get": Method("getTask", BOTH, "McpTask", "taskId"),
+    "tasks/result": Method("getTask", LEGACY_ONLY, "McpTask", "taskId"),
+    "tasks/update": Method("updateTask", MODERN_ONLY, "McpTask", "taskId"),
+    "tasks/cancel": Method("cancelTask", BOTH, "McpTask", "taskId"),
+    "tasks/list": Method("listTasks", LEGACY_ONLY),
+    "logging/setLevel": Method("setLogLevel", LEGACY_ONLY),
+    "notifications/initialized": Method("discover", LEGACY_ONLY, notification=True),
+    "notifications/cancelled": Method("notify", BOTH, notification=True),
+    "notifications/progress": Method("notify", LEGACY_ONLY, notification=True),
+    "notifications/roots/list_changed": Method("notify", LEGACY_ONLY, notification=True),
+}
+
+CARRIED = frozenset(
+    {
+        "initialize",
+        "server/discover",
+        "ping",
+        "notifications/initialized",
+        "notifications/cancelled",
+        "tools/list",
+        "tools/call",
+    }
+)
+"""What is forwarded. Any other known method is parsed, so that it is recorded, and then refused."""
+
+
+def era_of(call: Call) -> Era:
+    """The era of a parsed call."""
+    return "modern" if call.version in MODERN else "legacy"
+
+
+def resource_of(method: Method, server: str, target: str) -> Uid:
+    """The Cedar resource: the server, or the thing of it that ``target`` names."""
+    return Uid(method.resource, f"{server}/{target}" if method.named_by else server)
+
+
+def meta_of(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``params._meta``, or nothing where it is absent or not an object."""
+    params = message.get("params")
+    meta = params.get("_meta") if isinstance(params, dict) else None
+    return meta if isinstance(meta, dict) else {}

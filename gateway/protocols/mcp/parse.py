@@ -1,0 +1,154 @@
+"""A client's HTTP request as one MCP ``Call``, checked in the order that MCP 2026-07-28 gives.
+
+Decides era, revision, action and resource. Doesn't decide whether the call is allowed or carried: a known method
+outside ``CARRIED`` is a Call too, so that its refusal is recorded. ``Origin``, ``Host`` and tokens are the server's.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.core.errors import ProtocolError
+from gateway.core.limits import Limits
+from gateway.core.model import Call, Route, Uid
+from gateway.core.reasons import Reason
+from gateway.core.registry import Tool
+from gateway.protocols.base import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    JSON,
+    METHOD_NOT_FOUND,
+    SSE,
+    HttpError,
+    Incoming,
+    accepts,
+    check_media,
+)
+from gateway.protocols.jsonrpc import Request, is_id, parse_json, read_request
+from gateway.protocols.mcp.envelope import check_headers, era_of_request, legacy_version, modern_version, read_trace
+from gateway.protocols.mcp.methods import META_LOG_LEVEL, METHODS, TOOL_NAME, Era, Method, meta_of, resource_of
+from gateway.protocols.members import AmbiguousMemberError, members
+
+PARAMS = members(
+    "_meta", "name", "arguments", "uri", "cursor", "taskId", "task", "ref", "argument", "context", "level",
+    "protocolVersion", "capabilities", "clientInfo", "requestId", "reason", "inputResponses", "requestState",
+)  # fmt: skip
+NOT_CARRIED_PARAMS = ("task", "inputResponses", "requestState")
+"""Task augmentation and answers to input requests: parts of tools/call that need policies of their own."""
+
+
+def parse(incoming: Incoming, route: Route, limits: Limits, tools: Mapping[str, Tool] = {}) -> Call:
+    """The call that ``incoming`` makes of the server behind ``route``; ``tools`` are the server's registered ones.
+
+    Raises:
+        ProtocolError: the message isn't a valid one; reason, code and HTTP status say why.
+    """
+    _check_http(incoming)
+    request = read_request(parse_json(incoming.body, limits))
+    try:
+        return _read(incoming, request, route, limits, tools)
+    except ProtocolError as error:
+        error.request_id = request.id
+        raise
+
+
+def _read(incoming: Incoming, request: Request, route: Route, limits: Limits, tools: Mapping[str, Tool]) -> Call:
+    era = era_of_request(incoming.headers, request)
+    if era == "modern":
+        version = modern_version(incoming.headers, request)
+        check_headers(incoming.headers, request, version, tools)
+    else:
+        version = legacy_version(incoming.headers, request)
+    method = _method(request, era)
+    params = request.params or {}
+    target, resource = _resource(request.method, method, params, route.name, limits)
+    _check_params(request, params)
+    in_session = era == "legacy" and request.method != "initialize"
+    return Call(
+        protocol="mcp",
+        version=version,
+        method=request.method,
+        action=method.action,
+        resource=resource,
+        message=request.message,
+        request_id=request.id,
+        target=target,
+        arguments=params.get("arguments") if request.method == "tools/call" else None,
+        session=incoming.headers.get("mcp-session-id") if in_session else None,
+        trace=read_trace(request.message),
+    )
+
+
+def _check_http(incoming: Incoming) -> None:
+    if incoming.rest:
+        raise ProtocolError(Reason.ROUTE_UNKNOWN, "an MCP route has one endpoint", code=INVALID_REQUEST)
+    if incoming.http_method in ("GET", "DELETE") and "mcp-session-id" in incoming.headers:
+        detail = "this server offers no standing stream" if incoming.http_method == "GET" else "sessions end by expiry"
+        raise HttpError(Reason.NOT_SUPPORTED_YET, detail, status=405, allow="POST")
+    if incoming.http_method != "POST":
+        raise HttpError(Reason.HTTP_METHOD, "MCP messages are sent with POST", status=405, allow="POST")
+    check_media(incoming.headers)
+    if not accepts(incoming.headers, JSON, SSE):
+        raise HttpError(Reason.CONTENT_TYPE, f"Accept must name both {JSON} and {SSE}", status=406)
+
+
+def _method(request: Request, era: Era) -> Method:
+    method = METHODS.get(request.method)
+    if method is None or era not in method.eras:
+        raise ProtocolError(Reason.METHOD_UNKNOWN, "not a method of this revision", code=METHOD_NOT_FOUND)
+    if method.notification != (request.id is None):
+        detail = "a notification with an id" if method.notification else "a request without an id"
+        raise ProtocolError(Reason.MESSAGE_INVALID, detail, code=INVALID_REQUEST)
+    return method
+
+
+def _resource(name: str, method: Method, params: Mapping[str, Any], server: str, limits: Limits) -> tuple[str, Uid]:
+    """What the call is about: the name as the protocol spells it, and the Cedar resource."""
+    if name == "completion/complete":
+        return _completed(params, server)
+    if not method.named_by:
+        return "", resource_of(method, server, "")
+    target = params.get(method.named_by)
+    if not isinstance(target, str) or not target:
+        raise _invalid(f"params.{method.named_by} is not a non-empty string")
+    if name == "tools/call" and not (len(target) <= limits.tool_name_chars and TOOL_NAME.issuperset(target)):
+        raise _invalid(f"params.name is not 1 to {limits.tool_name_chars} characters of A-Z a-z 0-9 _ . -")
+    return target, resource_of(method, server, target)
+
+
+def _completed(params: Mapping[str, Any], server: str) -> tuple[str, Uid]:
+    ref = params.get("ref")
+    kinds = {"ref/prompt": ("Prompt", "name"), "ref/resource": ("McpResource", "uri")}
+    kind, named_by = kinds.get(str(ref.get("type")), ("", "")) if isinstance(ref, dict) else ("", "")
+    target = ref.get(named_by) if isinstance(ref, dict) else None
+    if not isinstance(target, str) or not target:
+        raise _invalid("params.ref names no prompt or resource")
+    return target, Uid(kind, f"{server}/{target}")
+
+
+def _check_params(request: Request, params: Mapping[str, Any]) -> None:
+    try:
+        PARAMS.exact(params)
+    except AmbiguousMemberError as error:
+        raise _invalid(f"params has {error}") from None
+    if "_meta" in params and not isinstance(params["_meta"], dict):
+        raise _invalid("params._meta is not an object")
+    if META_LOG_LEVEL in meta_of(request.message):
+        raise _not_yet("a log level in _meta")
+    if request.method == "tools/call":
+        if not isinstance(params.get("arguments", {}), dict):
+            raise _invalid("params.arguments is not an object")
+        for name in NOT_CARRIED_PARAMS:
+            if name in params:
+                raise _not_yet(f"params.{name}")
+    if request.method == "tools/list" and not isinstance(params.get("cursor", ""), str):
+        raise _invalid("params.cursor is not a string")
+    if request.method == "notifications/cancelled" and not is_id(params.get("requestId")):
+        raise _invalid("params.requestId is not a string or an integer")
+
+
+def _invalid(detail: str) -> ProtocolError:
+    return ProtocolError(Reason.MESSAGE_INVALID, detail, code=INVALID_PARAMS)
+
+
+def _not_yet(what: str) -> ProtocolError:
+    return ProtocolError(Reason.NOT_SUPPORTED_YET, f"{what} is not carried", code=METHOD_NOT_FOUND)

@@ -1,0 +1,150 @@
+import pytest
+from a2a.types import StreamResponse, Task
+from google.protobuf.json_format import MessageToDict, ParseDict
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.errors import UpstreamError
+from gateway.core.limits import Limits
+from gateway.core.model import Call, Route, Uid
+from gateway.core.reasons import Reason
+from gateway.protocols.a2a import Ids, classify, encode, named_ids, parse, task_ids
+from gateway.protocols.base import End, Incoming, Pass
+
+ROUTE = Route("a2a", "analyst", "/a2a/analyst", "https://gw.test/a2a/analyst", "https://analyst.test/")
+TASK = {"id": "t1", "contextId": "c1", "status": {"state": "TASK_STATE_WORKING"}}
+MESSAGE = {"messageId": "m1", "role": "ROLE_AGENT", "parts": [{"text": "hi"}], "taskId": "t2", "contextId": "c2"}
+EVENTS = [
+    {"task": TASK},
+    {"message": MESSAGE},
+    {"statusUpdate": {"taskId": "t1", "contextId": "c1", "status": {"state": "TASK_STATE_COMPLETED"}}},
+    {"artifactUpdate": {"taskId": "t1", "contextId": "c1", "artifact": {"artifactId": "a1", "parts": [{"text": "x"}]}}},
+]
+
+
+def call(method: str, target: str = "") -> Call:
+    return Call(
+        protocol="a2a", version="1.0", method=method, action="", resource=Uid("Agent", "analyst"), message={},
+        request_id="r1", target=target, streaming=method == "SendStreamingMessage",
+    )  # fmt: skip
+
+
+def response(result: object) -> dict[str, object]:
+    return {"jsonrpc": "2.0", "id": "r1", "result": result}
+
+
+@pytest.mark.parametrize("result", EVENTS[:2])
+def test_send_answers_with_a_task_or_a_message(result: dict[str, object]) -> None:
+    assert classify(call("SendMessage"), response(result)) == End(response(result), ok=True)
+
+
+@pytest.mark.parametrize("result", EVENTS)
+def test_a_stream_passes_its_events(result: dict[str, object]) -> None:
+    classified = classify(call("SendStreamingMessage"), response(result))
+    assert classified == Pass(response(result))
+    assert MessageToDict(ParseDict(result, StreamResponse())) == result
+
+
+def test_get_task_answers_with_the_task() -> None:
+    assert classify(call("GetTask", "t1"), response(TASK)) == End(response(TASK), ok=True)
+    ParseDict(TASK, Task())
+    with pytest.raises(UpstreamError, match="another task"):
+        classify(call("GetTask", "t9"), response(TASK))
+
+
+@pytest.mark.parametrize("method", ["SendMessage", "SendStreamingMessage", "GetTask"])
+def test_an_error_ends_the_answer(method: str) -> None:
+    error = {"code": -32001, "message": "no such task"}
+    for answered in ("r1", None):
+        end = classify(call(method), {"jsonrpc": "2.0", "id": answered, "error": error})
+        assert end == End({"jsonrpc": "2.0", "id": "r1", "error": error}, ok=False, detail="error -32001")
+
+
+@pytest.mark.parametrize(
+    ("method", "result"),
+    [
+        ("SendMessage", EVENTS[2]),
+        ("SendMessage", {}),
+        ("SendMessage", None),
+        ("SendMessage", {"task": TASK, "message": MESSAGE}),
+        ("SendMessage", {"task": "t1"}),
+        ("SendMessage", {"task": {"id": "t1"}}),
+        ("SendStreamingMessage", {"task": {"id": 1, "status": {}}}),
+        ("SendStreamingMessage", {"other": {}}),
+        ("SendStreamingMessage", {"statusUpdate": {"taskId": "t1", "task_id": "t2"}}),
+        ("GetTask", {"task": TASK}),
+        ("GetTask", [TASK]),
+    ],
+)
+def test_unclassified_is_an_error(method: str, result: object) -> None:
+    with pytest.raises(UpstreamError) as caught:
+        classify(call(method), response(result))
+    assert caught.value.reason is Reason.UPSTREAM_MALFORMED
+
+
+def test_another_requests_answer_is_an_error() -> None:
+    with pytest.raises(UpstreamError):
+        classify(call("SendMessage"), {**response(EVENTS[0]), "id": "r2"})
+
+
+def test_proto_names_in_answers_become_json_names() -> None:
+    spelled = {"status_update": {"task_id": "t1", "context_id": "c1", "status": {"state": "TASK_STATE_WORKING"}}}
+    classified = classify(call("SendStreamingMessage"), response(spelled))
+    assert task_ids(classified.value) == Ids(("t1",), ("c1",))
+
+
+@pytest.mark.parametrize(
+    ("result", "ids"),
+    [
+        (TASK, Ids(("t1",), ("c1",))),
+        (EVENTS[0], Ids(("t1",), ("c1",))),
+        (EVENTS[1], Ids(("t2",), ("c2",))),
+        (EVENTS[2], Ids(("t1",), ("c1",))),
+        (EVENTS[3], Ids(("t1",), ("c1",))),
+        ({"message": {"messageId": "m"}}, Ids()),
+        ({"task": {"id": 1, "contextId": None}}, Ids()),
+        (None, Ids()),
+    ],
+)
+def test_the_ids_that_an_answer_gives(result: object, ids: Ids) -> None:
+    assert task_ids(response(result)) == ids
+
+
+def test_the_ids_that_a_caller_names(a2a) -> None:
+    message = {**MESSAGE, "referenceTaskIds": ["t3", "t2"]}
+    named = named_ids(parse(a2a("SendMessage", {"message": message}), ROUTE, Limits()))
+    assert named == Ids(("t2", "t3"), ("c2",))
+    assert named_ids(parse(a2a("GetTask", {"id": "t1"}), ROUTE, Limits())) == Ids(("t1",))
+    assert named_ids(parse(a2a("GetTask", {"id": "t1", "message": "x"}), ROUTE, Limits())) == Ids(("t1",))
+    assert named_ids(parse(a2a("ListTasks", {"contextId": "c1"}), ROUTE, Limits())) == Ids((), ("c1",))
+    assert named_ids(parse(Incoming("GET", "/.well-known/agent-card.json", {}, {}, b""), ROUTE, Limits())) == Ids()
+
+
+def test_requests_are_built_from_the_call(a2a) -> None:
+    sent = a2a("SendMessage", {"message": MESSAGE}, headers={"a2a-extensions": "https://x", "cookie": "x"})
+    out = encode(parse(sent, ROUTE, Limits()), trace={"traceparent": "00-x"})
+    assert (out.http_method, out.rest) == ("POST", "")
+    assert dict(out.headers) == {
+        "Content-Type": "application/json", "Accept": "application/json", "A2A-Version": "1.0", "traceparent": "00-x",
+    }  # fmt: skip
+    streamed = encode(parse(a2a("SendStreamingMessage", {"message": MESSAGE}), ROUTE, Limits()), trace={})
+    assert dict(streamed.headers)["Accept"] == "text/event-stream, application/json"
+    card = encode(parse(Incoming("GET", "/.well-known/agent-card.json", {}, {}, b"x"), ROUTE, Limits()), trace={})
+    assert (card.http_method, card.rest, card.body) == ("GET", "/.well-known/agent-card.json", b"")
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
+NAMES = st.sampled_from(
+    ["task", "message", "statusUpdate", "status_update", "id", "taskId", "task_id", "status", "parts", "x"]
+)
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner), max_leaves=8)
+
+
+@given(result=VALUES, method=st.sampled_from(["SendMessage", "SendStreamingMessage", "GetTask", "GetAgentCard"]))
+def test_any_value_is_classified_or_an_upstream_error(result: object, method: str) -> None:
+    try:
+        classified = classify(call(method), response(result))
+    except UpstreamError:
+        return
+    assert isinstance(classified, Pass | End)
+    assert isinstance(task_ids(classified.value), Ids)
