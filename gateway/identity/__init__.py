@@ -1,0 +1,1 @@
+"""Who is who: SPIFFE peers, user tokens, hop tokens, keys."""
