@@ -1,0 +1,1 @@
+"""Settings, registry and policy files: read, checked with line numbers, turned into core values."""

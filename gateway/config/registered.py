@@ -1,0 +1,87 @@
+"""Entries of a registry file to the values of ``core.registry``, defaults filled in. Checks nothing."""
+
+from gateway.config.registry_file import AgentEntry, ModelEntry, PersonEntry, ServerEntry, ToolEntry
+from gateway.core.model import SpiffeId
+from gateway.core.registry import Agent, Model, Person, Server, Tool, Upstream
+
+
+def needed_scopes(server: str, tool: str, entry: ToolEntry) -> tuple[str, ...]:
+    """Scopes that a call of the tool needs: ``<server>/<tool>`` unless it names its own."""
+    return (f"{server}/{tool}",) if entry.scopes is None else entry.scopes
+
+
+def model(name: str, entry: ModelEntry) -> Model:
+    """The model."""
+    return Model(name=name, provider=entry.provider, sets=entry.sets)
+
+
+def person(person_id: str, entry: PersonEntry) -> Person:
+    """The person whose id is ``<idp>|<subject>``."""
+    return Person(
+        id=person_id,
+        issuer=entry.issuer,
+        subject=person_id.partition("|")[2],
+        name=entry.name,
+        email=entry.email,
+        roles=entry.roles,
+        groups=entry.groups,
+        team=entry.team,
+    )
+
+
+def agent(name: str, entry: AgentEntry) -> Agent:
+    """The agent; over https its upstream has to be the agent itself."""
+    spiffe_id = SpiffeId(entry.spiffe_id)
+    upstream = None
+    if entry.upstream is not None:
+        secured = spiffe_id if entry.upstream.url.startswith("https:") else None
+        upstream = Upstream(entry.upstream.url, secured, entry.upstream.audience)
+    return Agent(
+        name=name,
+        spiffe_id=spiffe_id,
+        owner=entry.owner,
+        team=entry.team,
+        purpose=entry.purpose,
+        capabilities=entry.capabilities,
+        risk_level=entry.risk_level,
+        environment=entry.environment,
+        groups=entry.groups,
+        classes=entry.classes,
+        scopes=entry.scopes,
+        entry_point=entry.entry_point,
+        clients=entry.clients,
+        status=entry.status,
+        tags=entry.tags,
+        upstream=upstream,
+    )
+
+
+def server(name: str, entry: ServerEntry) -> Server:
+    """The server with its tools."""
+    spiffe_id = None if entry.upstream.spiffe_id is None else SpiffeId(entry.upstream.spiffe_id)
+    return Server(
+        name=name,
+        team=entry.team,
+        environment=entry.environment,
+        sets=entry.sets,
+        upstream=Upstream(entry.upstream.url, spiffe_id, entry.upstream.audience),
+        tools={each: tool(name, each, described, entry.environment) for each, described in entry.tools.items()},
+    )
+
+
+def tool(server: str, name: str, entry: ToolEntry, environment: str) -> Tool:
+    """The tool; ``environment`` is its server's, used where the tool has none of its own."""
+    return Tool(
+        server=server,
+        name=name,
+        risk_level=entry.risk_level,
+        environment=entry.environment or environment,
+        read_only=entry.read_only,
+        destructive=not entry.read_only if entry.destructive is None else entry.destructive,
+        open_world=entry.open_world,
+        capabilities=entry.capabilities,
+        sets=entry.sets,
+        scopes=needed_scopes(server, name, entry),
+        input_schema=entry.input_schema,
+        sensitive=entry.sensitive,
+    )

@@ -1,0 +1,152 @@
+"""The registry file: people, teams, agents, servers with their tools, and models, as they are written.
+
+These types are the source of ``schemas/registry.schema.json``. ``resources`` turns them into the registry.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from gateway.config.problems import Fault
+from gateway.config.rules import is_loopback
+from gateway.config.section import Section
+from gateway.config.words import Label, LoopbackOrHttpsUrl, Name, PersonId, Scope, SpiffeIdText, WebUrl
+
+Labels = tuple[Label, ...]
+Team = Annotated[Label, Meta(description="A team listed under `teams`.")]
+Environment = Annotated[Label, Meta(description="Where it runs, e.g. `production`; free text that policies compare.")]
+Risk = Annotated[Literal["low", "medium", "high"], Meta(description="How much harm it could do.")]
+Audience = Annotated[
+    WebUrl | None, Meta(description="`aud` of hop tokens for it; its route's resource URI where not set.")
+]
+Capabilities = Annotated[Labels, Meta(description="What it can do, in words that policies compare.")]
+
+
+class PersonEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person who may own agents; its key is `<issuer name>|<subject>`."""
+
+    issuer: Annotated[WebUrl, Meta(description="`iss` of the person's tokens.")]
+    name: Annotated[Label, Meta(description="Name as people know it.")]
+    email: Annotated[Label | None, Meta(description="E-mail address.")] = None
+    roles: Annotated[Labels, Meta(description="Roles, besides those of the person's tokens.")] = ()
+    groups: Annotated[Labels, Meta(description="Groups, besides those of the person's tokens.")] = ()
+    team: Annotated[Label | None, Meta(description="A team listed under `teams`.")] = None
+
+
+class AgentUpstream(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where an agent is called; over https it must present the agent's own SPIFFE ID."""
+
+    url: Annotated[LoopbackOrHttpsUrl, Meta(description="A2A JSON-RPC endpoint; plain http only on loopback.")]
+    audience: Audience = None
+
+
+class ServerUpstream(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a server is called."""
+
+    url: Annotated[LoopbackOrHttpsUrl, Meta(description="MCP Streamable HTTP endpoint; plain http only on loopback.")]
+    spiffe_id: Annotated[SpiffeIdText | None, Meta(description="SPIFFE ID it must present; required with https.")] = (
+        None
+    )
+    audience: Audience = None
+
+    def faults(self) -> Iterable[Fault]:
+        """An https upstream is known by its SPIFFE ID."""
+        if self.url.startswith("https:") and self.spiffe_id is None:
+            yield Fault(
+                ("spiffe_id",),
+                "an https upstream needs the SPIFFE ID that it must present",
+                "add spiffe_id: spiffe://<trust domain>/<path>",
+            )
+        if self.spiffe_id is not None and self.url.startswith("http:") and is_loopback(self.url):
+            message = "nothing is verified over plain http, so spiffe_id has no effect"
+            yield Fault(("spiffe_id",), message, "use https, or remove it", "warning")
+
+
+class AgentEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An agent and the person who answers for it."""
+
+    spiffe_id: Annotated[SpiffeIdText, Meta(description="The workload identity that it presents; unique.")]
+    owner: Annotated[PersonId, Meta(description="The accountable person, listed under `people`; not a team.")]
+    team: Team
+    purpose: Annotated[Label, Meta(description="What it is for, in one line.")]
+    capabilities: Capabilities = ()
+    risk_level: Risk
+    environment: Environment
+    groups: Annotated[Labels, Meta(description='Groups that policies name: `principal in Group::"…"`.')] = ()
+    classes: Annotated[Labels, Meta(description='Agent classes: `principal in AgentClass::"…"`.')] = ()
+    scopes: Annotated[
+        tuple[Scope, ...], Meta(description="Scopes granted to it; every chain through it is cut to these.")
+    ] = ()
+    entry_point: Annotated[
+        bool, Meta(description="Whether it may begin a chain, with a user's token or without a user.")
+    ] = False
+    clients: Annotated[Labels, Meta(description="OAuth clients whose user tokens it may begin a chain with.")] = ()
+    tags: Annotated[Mapping[Label, Annotated[str, Meta(max_length=256)]], Meta(description="Free labels.")] = {}
+    status: Annotated[Literal["active", "suspended"], Meta(description="A suspended agent is refused.")] = "active"
+    upstream: Annotated[
+        AgentUpstream | None, Meta(description="Set where the agent can be called through `/a2a/<agent>`.")
+    ] = None
+
+    def faults(self) -> Iterable[Fault]:
+        """Clients mean nothing without leave to begin a chain."""
+        if self.clients and not self.entry_point:
+            message = "clients have no effect on an agent that is no entry point"
+            yield Fault(("clients",), message, "set entry_point: true, or remove clients", "warning")
+
+
+class ToolEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A tool; only registered tools are listed and callable."""
+
+    risk_level: Risk
+    read_only: Annotated[bool, Meta(description="It changes nothing.")] = False
+    destructive: Annotated[
+        bool | None, Meta(description="It may destroy something; where not set: unless it is read-only.")
+    ] = None
+    open_world: Annotated[bool, Meta(description="It reaches beyond its server's own data.")] = True
+    capabilities: Capabilities = ()
+    sets: Annotated[Labels, Meta(description='Tool sets that policies name: `resource in ToolSet::"…"`.')] = ()
+    scopes: Annotated[
+        tuple[Scope, ...] | None, Meta(description="Scopes that a call needs; `<server>/<tool>` where not set.")
+    ] = None
+    input_schema: Annotated[
+        Mapping[str, Any] | None,
+        Meta(description="JSON Schema of the approved arguments; the types that policies see come from it alone."),
+    ] = None
+    sensitive: Annotated[Labels, Meta(description="Arguments whose values are recorded as a keyed digest only.")] = ()
+    environment: Annotated[Label | None, Meta(description="Where it runs; its server's where not set.")] = None
+
+    def faults(self) -> Iterable[Fault]:
+        """Hints that contradict each other, and a call that would need nothing."""
+        if self.read_only and self.destructive:
+            yield Fault(("destructive",), "a read-only tool can't be destructive", "keep one of the two")
+        if self.scopes == ():
+            message = "a call has to need at least one scope: no scope means no token"
+            yield Fault(("scopes",), message, "remove the key to need <server>/<tool>")
+
+
+class ServerEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An MCP server."""
+
+    team: Team
+    environment: Environment
+    sets: Annotated[Labels, Meta(description='Server sets that policies name: `resource in ServerSet::"…"`.')] = ()
+    upstream: ServerUpstream
+    tools: Annotated[Mapping[Name, ToolEntry], Meta(description="Tool name → its attributes.")] = {}
+
+
+class ModelEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model of a provider."""
+
+    provider: Annotated[Name, Meta(description="The provider's name.")]
+    sets: Annotated[Labels, Meta(description='Model sets that policies name: `resource in ModelSet::"…"`.')] = ()
+
+
+class RegistryFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One registry file; several are read together as one registry."""
+
+    people: Annotated[Mapping[PersonId, PersonEntry], Meta(description="Person's id → person.")] = {}
+    teams: Annotated[Labels, Meta(description="Names of teams.")] = ()
+    agents: Annotated[Mapping[Name, AgentEntry], Meta(description="Agent name → agent.")] = {}
+    servers: Annotated[Mapping[Name, ServerEntry], Meta(description="Server name → MCP server.")] = {}
+    models: Annotated[Mapping[Name, ModelEntry], Meta(description="Model name → model.")] = {}

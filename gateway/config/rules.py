@@ -1,0 +1,160 @@
+"""Rules for single words of the configuration: each says why a text breaks it, or None.
+
+Pure text rules: nothing is looked up, and rules about two values at once are elsewhere.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from urllib.parse import SplitResult, urlsplit
+
+Rule = Callable[[str], str | None]
+"""Takes the text, returns what is wrong with it, lower case and without a full stop."""
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_IDP = re.compile(r"[a-z0-9-]{1,63}")
+_LABEL = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,256}")
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")
+_TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
+_SPIFFE_PATH = re.compile(r"(?:/[A-Za-z0-9._-]+)+")
+_URL_CHARACTERS = re.compile(r"[!-~]{1,2048}")
+
+
+def name(text: str) -> str | None:
+    """Names of agents, servers, tools and models; also path segments, so ``.`` and ``..`` are refused."""
+    if not _NAME.fullmatch(text) or text in {".", ".."}:
+        return f"{text[:140]!r} is not a name: 1 to 128 of A-Z a-z 0-9 _ . - are allowed"
+    return None
+
+
+def idp_name(text: str) -> str | None:
+    """Short names of issuers; the first half of every ``sub``."""
+    return None if _IDP.fullmatch(text) else f"{text[:80]!r} is not an issuer name: 1 to 63 of a-z 0-9 - are allowed"
+
+
+def person_id(text: str) -> str | None:
+    """``<idp>|<subject>``."""
+    idp, bar, subject = text.partition("|")
+    if not bar or idp_name(idp) or label(subject):
+        return f"{text[:140]!r} is not a person's id: write <issuer name>|<subject of their tokens>"
+    return None
+
+
+def label(text: str) -> str | None:
+    """Names of teams, groups, classes, sets, capabilities and environments."""
+    return None if _LABEL.fullmatch(text) else "1 to 256 characters are allowed, and no control characters"
+
+
+def scope(text: str) -> str | None:
+    """A scope token (RFC 6749 §3.3)."""
+    if _SCOPE.fullmatch(text):
+        return None
+    return f"{text[:140]!r} is not a scope: 1 to 256 printable ASCII characters but space, quote and backslash"
+
+
+def trust_domain(text: str) -> str | None:
+    """A SPIFFE trust domain name, without scheme."""
+    if text.startswith("spiffe://"):
+        return "a trust domain is written without spiffe://"
+    return None if _TRUST_DOMAIN.fullmatch(text) else f"{text[:140]!r} is not a trust domain: a-z 0-9 . - _ are allowed"
+
+
+def spiffe_id(text: str) -> str | None:
+    """A SPIFFE ID of a workload: scheme, trust domain and a non-root path (SPIFFE-ID §2)."""
+    if len(text.encode("utf-8", "surrogatepass")) > 2048:
+        return "a SPIFFE ID has at most 2048 bytes"
+    if not text.startswith("spiffe://"):
+        return f"{text[:140]!r} is not a SPIFFE ID: it begins with spiffe://"
+    domain, slash, path = text.removeprefix("spiffe://").partition("/")
+    if not _TRUST_DOMAIN.fullmatch(domain):
+        return f"the trust domain {domain[:140]!r} of the SPIFFE ID may hold a-z 0-9 . - _ only: no port, no user"
+    if not _SPIFFE_PATH.fullmatch(slash + path):
+        return "the path of the SPIFFE ID needs segments of A-Z a-z 0-9 . - _, and no slash at its end"
+    if {".", ".."} & set(path.split("/")):
+        return "the path of the SPIFFE ID has a . or .. segment"
+    return None
+
+
+def https_url(text: str) -> str | None:
+    """An ``https`` URL without user, query and fragment."""
+    return _url(text, frozenset({"https"}))
+
+
+def web_url(text: str) -> str | None:
+    """As ``https_url``, or ``http``."""
+    return _url(text, frozenset({"https", "http"}))
+
+
+def loopback_or_https_url(text: str) -> str | None:
+    """As ``https_url``, or ``http`` to this host."""
+    fault = _url(text, frozenset({"https", "http"}))
+    if fault is None and text.startswith("http:") and not is_loopback(text):
+        return "plain http is for loopback addresses only: use https"
+    return fault
+
+
+def origin_url(text: str) -> str | None:
+    """An ``https`` URL of scheme, host and port alone (RFC 6454)."""
+    return https_url(text) or _bare_origin(text)
+
+
+def web_origin(text: str) -> str | None:
+    """An ``http`` or ``https`` origin, as browsers send it."""
+    return web_url(text) or _bare_origin(text)
+
+
+def host_header(text: str) -> str | None:
+    """A Host header's value: ``name`` or ``name:port`` (RFC 9110 §7.2)."""
+    if https_url(f"https://{text}") or "/" in text:
+        return f"{text[:140]!r} is not a host: write name or name:port"
+    return None
+
+
+def sqlite_url(text: str) -> str | None:
+    """``sqlite:///PATH``: the one store that is served now."""
+    path = text.removeprefix("sqlite:///")
+    if path == text or not path or path == ":memory:" or "?" in path:
+        return "the store is not a SQLite file: write sqlite:///PATH"
+    return None
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this host by its spelling: ``localhost`` or a loopback address."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _url(text: str, schemes: frozenset[str]) -> str | None:
+    if not _URL_CHARACTERS.fullmatch(text):
+        return "a URL has 1 to 2048 printable ASCII characters and no spaces"
+    try:
+        split = urlsplit(text)
+    except ValueError:
+        return f"{text[:140]!r} is not a URL"
+    if split.username is not None or split.password is not None:
+        return "a URL here names no user or password"
+    if split.scheme not in schemes or not text.startswith(f"{split.scheme}://"):
+        return f"{text[:140]!r} does not begin with {' or '.join(f'{known}://' for known in sorted(schemes))}"
+    if not split.hostname or _port_fault(split):
+        return f"{text[:140]!r} has no usable host and port"
+    if "?" in text or "#" in text or "\\" in text:
+        return f"{text[:140]!r} has a query, fragment or backslash, which is not allowed here"
+    return None
+
+
+def _port_fault(split: SplitResult) -> bool:
+    try:
+        return split.port == 0 or split.netloc.endswith(":")
+    except ValueError:
+        return True
+
+
+def _bare_origin(text: str) -> str | None:
+    if urlsplit(text).path:
+        return f"{text[:140]!r} has a path or ends in a slash: write scheme, host and port only"
+    return None

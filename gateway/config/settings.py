@@ -1,0 +1,253 @@
+"""The settings file: every key, its type, its default and its meaning.
+
+These types are the source of ``schemas/config.schema.json`` and ``docs/CONFIGURATION.md``. Paths in a
+``Settings`` that ``load`` returned are absolute. Deliberately holds references to secrets, never secrets.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from gateway.config.issuer_settings import IssuerSettings
+from gateway.config.limit_settings import LimitSettings
+from gateway.config.problems import Fault
+from gateway.config.section import Section
+from gateway.config.words import (
+    FilePath,
+    FolderPath,
+    HostHeader,
+    KeyReference,
+    Label,
+    Name,
+    NewPath,
+    OriginUrl,
+    SecretReference,
+    SqliteUrl,
+    TrustDomain,
+    WebOrigin,
+    WebUrl,
+)
+
+Host = Annotated[Label, Meta(description="Address to listen on.")]
+Port = Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 picks a free one.")]
+
+
+class Listener(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A listener that carries calls."""
+
+    host: Host = "127.0.0.1"
+    port: Port = 0
+    hosts: Annotated[
+        tuple[HostHeader, ...], Meta(description="Accepted Host headers, besides those of `public_url` and `issuer`.")
+    ] = ()
+    origins: Annotated[
+        tuple[WebOrigin, ...], Meta(description="Accepted Origin headers; without any, a request with one is refused.")
+    ] = ()
+
+
+class DataListener(Listener, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Agents' traffic; a client certificate is always required."""
+
+    port: Port = 8443
+
+
+class PublicListener(Listener, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Metadata, keys and `user-only` routes; TLS without client certificate."""
+
+    port: Port = 8444
+
+
+class HealthListener(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`/livez`, `/readyz` and `/metrics`; plain HTTP, read-only."""
+
+    host: Host = "127.0.0.1"
+    port: Port = 9464
+
+
+class Listen(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the gateway listens."""
+
+    data: DataListener = DataListener()
+    public: PublicListener = PublicListener()
+    health: HealthListener = HealthListener()
+
+    def faults(self) -> Iterable[Fault]:
+        """No two listeners on one address."""
+        seen: dict[tuple[str, int], str] = {}
+        for key, listener in (("data", self.data), ("public", self.public), ("health", self.health)):
+            address = (listener.host, listener.port)
+            if listener.port and address in seen:
+                message = f"{listener.host}:{listener.port} is also the address of listen.{seen[address]}"
+                yield Fault((key, "port"), message, "give each listener a port of its own")
+            seen.setdefault(address, key)
+
+
+class PemIdentity(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The gateway's X.509-SVID from files."""
+
+    certificate: Annotated[FilePath, Meta(description="PEM certificate chain of the gateway's SVID, leaf first.")]
+    key: Annotated[FilePath, Meta(description="Its private key, unencrypted PEM.")]
+    trust_bundles: Annotated[
+        Mapping[TrustDomain, FilePath],
+        Meta(description="Trust domain → PEM roots. A peer is verified by the bundle of its own domain only."),
+    ]
+
+
+class DevelopmentIdentity(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An embedded certificate authority, for trying things out."""
+
+    directory: Annotated[NewPath, Meta(description="Folder that the development CA is kept in.")]
+
+
+class ServerCertificate(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A web certificate for the public listener, in place of the gateway's SVID."""
+
+    certificate: Annotated[FilePath, Meta(description="PEM certificate chain, leaf first.")]
+    key: Annotated[FilePath, Meta(description="Its private key, unencrypted PEM.")]
+
+
+class Identity(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who the gateway is, and whom it believes."""
+
+    trust_domain: Annotated[TrustDomain, Meta(description="The gateway's own SPIFFE trust domain.")]
+    source: Annotated[Literal["pem", "development"], Meta(description="Where the gateway's SVID comes from.")]
+    pem: Annotated[PemIdentity | None, Meta(description="For `source: pem`.")] = None
+    development: Annotated[
+        DevelopmentIdentity | None, Meta(description="For `source: development`; refused in production.")
+    ] = None
+    public: Annotated[ServerCertificate | None, Meta(description="Certificate of the public listener.")] = None
+
+    def faults(self) -> Iterable[Fault]:
+        """The section that ``source`` names is there, and covers the own trust domain."""
+        if self.source == "pem" and self.pem is None:
+            yield Fault(("pem",), "source: pem needs this section", "set certificate, key and trust_bundles")
+        if self.source == "development" and self.development is None:
+            yield Fault(("development",), "source: development needs this section", "set directory")
+        if self.source == "pem" and self.pem is not None and self.trust_domain not in self.pem.trust_bundles:
+            yield Fault(
+                ("pem", "trust_bundles"),
+                f"there is no trust bundle for the gateway's own trust domain {self.trust_domain}",
+                "add it, or correct trust_domain",
+            )
+
+
+class SigningKey(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The key that signs hop tokens and agent cards."""
+
+    file: Annotated[NewPath, Meta(description="PKCS#8 PEM of an EC P-256 private key (ES256), unencrypted.")]
+    generate: Annotated[bool, Meta(description="Make the file, mode 0600, if there is none.")] = False
+
+    def faults(self) -> Iterable[Fault]:
+        """A key that isn't generated has to be there."""
+        if not self.generate and not Path(self.file).is_file():
+            yield Fault(("file",), f"there is no file {self.file}", "make the key, or set generate: true")
+
+
+class Keys(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The gateway's own keys."""
+
+    signing: SigningKey
+    sealing: Annotated[
+        KeyReference | None,
+        Meta(
+            description="Reference to a secret of at least 32 bytes that seals session handles and keys digests. "
+            "Outside production it may be left out and is then generated next to the store."
+        ),
+    ] = None
+
+
+class RouteSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one route differs from the default."""
+
+    user: Annotated[
+        Literal["required", "optional"], Meta(description="Whether a call needs a user; policies still decide.")
+    ] = "required"
+    clients: Annotated[
+        Literal["agents", "user-only"],
+        Meta(description="`user-only`: also served on the public listener, to people's own clients."),
+    ] = "agents"
+    continuation: Annotated[
+        bool, Meta(description="Whether an agent may send back the hop token it received, to continue its chain.")
+    ] = True
+    record_arguments: Annotated[
+        bool, Meta(description="Whether call arguments are recorded in the clear; a digest always is.")
+    ] = False
+
+
+class Routes(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Exceptions, by the name of a registered server or agent."""
+
+    mcp: Annotated[Mapping[Name, RouteSettings], Meta(description="Server name → settings of `/mcp/<server>`.")] = {}
+    a2a: Annotated[Mapping[Name, RouteSettings], Meta(description="Agent name → settings of `/a2a/<agent>`.")] = {}
+
+
+class Store(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where state and audit are kept."""
+
+    url: Annotated[SqliteUrl, Meta(description="`sqlite:///PATH`; a relative PATH is relative to this file.")] = (
+        "sqlite:///hopgate.db"
+    )
+
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return Path(self.url.removeprefix("sqlite:///"))
+
+
+class Otlp(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Export of traces by OTLP over HTTP."""
+
+    endpoint: Annotated[WebUrl, Meta(description="Base URL of the collector; `/v1/traces` is appended.")]
+    headers: Annotated[
+        Mapping[Label, SecretReference], Meta(description="Header → reference to its value, sent to the collector.")
+    ] = {}
+
+
+class Telemetry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Traces and logs. Metrics are always at `/metrics`."""
+
+    otlp: Annotated[Otlp | None, Meta(description="Without it traces are passed on, but not exported.")] = None
+    sample_ratio: Annotated[
+        float, Meta(ge=0, le=1, description="Part of the chains that is traced; a caller's own choice is kept.")
+    ] = 1.0
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least severe level that is logged.")
+    ] = "info"
+
+
+class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    version: Annotated[Literal[1], Meta(description="Version of this format.")]
+    environment: Annotated[
+        Literal["development", "production"], Meta(description="Production refuses what is only good for trying.")
+    ]
+    public_url: Annotated[
+        OriginUrl,
+        Meta(
+            description="Base of route resources, `<public_url>/mcp/<server>`: the data listener as clients reach it."
+        ),
+    ]
+    issuer: Annotated[
+        OriginUrl,
+        Meta(description="`iss` of hop tokens; metadata and keys are served there, by the public listener."),
+    ]
+    listen: Listen = Listen()
+    identity: Identity
+    issuers: Annotated[tuple[IssuerSettings, ...], Meta(description="Accepted issuers of user tokens.")] = ()
+    keys: Keys
+    registry: Annotated[
+        tuple[FilePath, ...], Meta(min_length=1, description="Registry files; read together as one registry.")
+    ]
+    policies: Annotated[FolderPath, Meta(description="Folder of the Cedar policies, by tiers.")]
+    routes: Routes = Routes()
+    store: Store = Store()
+    telemetry: Telemetry = Telemetry()
+    limits: LimitSettings = LimitSettings()
+
+    @property
+    def sealing_file(self) -> Path | None:
+        """Where the sealing secret is generated; None if ``keys.sealing`` refers to one."""
+        return None if self.keys.sealing is not None else self.store.path.with_name(f"{self.store.path.name}.sealing")

@@ -1,0 +1,1 @@
+"""Durable state: audit, bindings, task owners."""

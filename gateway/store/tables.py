@@ -1,0 +1,71 @@
+"""The tables, for SQLite now and PostgreSQL later. Their history is in ``migrations``; a test holds both together.
+
+Two databases: ``audit`` is append-only and one file per writing process; ``state`` is what hops share.
+"""
+
+from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Integer, LargeBinary, MetaData, Table, Text
+
+_ENTRY = BigInteger().with_variant(Integer, "sqlite")
+
+audit = MetaData()
+state = MetaData()
+
+records = Table(
+    "records",
+    audit,
+    Column("entry", _ENTRY, primary_key=True, autoincrement=True),
+    Column("writer", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("link", LargeBinary, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("hop", Text),
+    Column("trace_id", Text),
+    Column("txn", Text),
+    Column("agent", Text),
+    Column("user_sub", Text),
+    Column("action", Text),
+    Column("resource_type", Text),
+    Column("resource", Text),
+    Column("verdict", Text),
+    sqlite_autoincrement=True,
+)
+"""One row a record. ``payload`` is the record; the columns after ``link`` only serve to find it."""
+
+record_policies = Table(
+    "record_policies",
+    audit,
+    Column("policy", Text, primary_key=True),
+    Column("writer", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    ForeignKeyConstraint(["writer", "seq"], ["records.writer", "records.seq"]),
+    # The key is the search index; a row id would make it two trees.
+    sqlite_with_rowid=False,
+)
+
+Index("records_place", records.c.writer, records.c.seq, unique=True)
+Index("records_at", records.c.at)
+for _column in ("hop", "trace_id", "txn", "agent", "user_sub", "action", "resource", "verdict"):
+    _filled = records.c[_column].is_not(None)
+    Index(f"records_{_column}", records.c[_column], records.c.at, sqlite_where=_filled, postgresql_where=_filled)
+
+bindings = Table(
+    "bindings",
+    state,
+    Column("token_digest", Text, primary_key=True),
+    Column("agent", Text, nullable=False),
+    Column("txn", Text, nullable=False),
+    Column("root_expires", BigInteger, nullable=False),
+)
+Index("bindings_root_expires", bindings.c.root_expires)
+
+task_owners = Table(
+    "task_owners",
+    state,
+    Column("route", Text, primary_key=True),
+    Column("task_id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+)
+Index("task_owners_expires", task_owners.c.expires)

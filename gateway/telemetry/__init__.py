@@ -1,0 +1,1 @@
+"""Names, spans, metrics and logs of the gateway."""

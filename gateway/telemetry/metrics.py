@@ -1,0 +1,149 @@
+"""Prometheus metrics of one process, in a registry of its own.
+
+Labels come from closed lists or from the policies in force, never from what a client sent, so that the
+number of series is bounded. Deliberately holds no names of agents, users or tools: the record has those.
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
+
+from gateway.core.model import PolicyId, ProtocolName
+from gateway.core.reasons import Reason
+from gateway.telemetry import semconv
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Verdict = Literal["permit", "ask", "deny", "error"]
+Stage = Literal["token", "parse", "chain", "decide", "mint", "audit", "upstream", "answer", "total"]
+
+OTHER = "other"
+_MOST_HANDSHAKE_REASONS = 40
+_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics:
+    """Every metric of the gateway. Times are in seconds."""
+
+    def __init__(self, version: str) -> None:
+        self._registry = CollectorRegistry(auto_describe=True)
+        self._traffic()
+        self._state()
+        ProcessCollector(registry=self._registry)
+        build = Info(semconv.METRIC_BUILD, "version of the running gateway", registry=self._registry)
+        build.info({"version": version})
+        self._handshake_reasons: set[str] = set()
+        self._policies: set[PolicyId] = set()
+
+    def _traffic(self) -> None:
+        registry = self._registry
+        self._decisions = Counter(
+            semconv.METRIC_DECISIONS, "hops decided", ["verdict", "reason", "protocol"], registry=registry
+        )
+        self._stages = Histogram(
+            semconv.METRIC_STAGE_SECONDS, "time of a hop by stage", ["stage"], buckets=_BUCKETS, registry=registry
+        )
+        self._handshakes = Counter(
+            semconv.METRIC_HANDSHAKES_REFUSED, "TLS handshakes refused", ["reason"], registry=registry
+        )
+        self._unrecorded = Counter(
+            semconv.METRIC_REFUSED_UNRECORDED,
+            "requests refused before a peer was verified, and so without a record",
+            ["reason"],
+            registry=registry,
+        )
+        self._upstream_errors = Counter(
+            semconv.METRIC_UPSTREAM_ERRORS, "hops that failed at the upstream", ["reason"], registry=registry
+        )
+        self._streams = Gauge(semconv.METRIC_STREAMS, "streams open now", ["protocol"], registry=registry)
+        self._minted = Counter(semconv.METRIC_TOKENS_MINTED, "hop tokens minted", registry=registry)
+
+    def _state(self) -> None:
+        registry = self._registry
+        self._audit_records = Counter(semconv.METRIC_AUDIT_RECORDS, "records made durable", registry=registry)
+        self._audit_commits = Histogram(
+            semconv.METRIC_AUDIT_COMMIT_SECONDS, "time to make a group durable", buckets=_BUCKETS, registry=registry
+        )
+        self._audit_pending = Gauge(semconv.METRIC_AUDIT_PENDING, "records waiting to be durable", registry=registry)
+        self._audit_failures = Counter(semconv.METRIC_AUDIT_FAILURES, "commits that failed", registry=registry)
+        self._evaluated = Gauge(
+            semconv.METRIC_POLICY_LAST_EVALUATED, "when the policy last decided a hop", ["policy"], registry=registry
+        )
+        self._generation = Gauge(semconv.METRIC_GENERATION, "generation of the snapshot in force", registry=registry)
+        self._snapshot_failures = Counter(
+            semconv.METRIC_SNAPSHOT_FAILURES, "configurations refused, the last good one staying", registry=registry
+        )
+
+    def decided(self, verdict: Verdict, reason: Reason, protocol: ProtocolName) -> None:
+        """A hop ended with a decision, or with an error in its place."""
+        self._decisions.labels(verdict, reason.value, protocol).inc()
+
+    def stage_took(self, stage: Stage, seconds: float) -> None:
+        """One stage of a hop, or the ``total``, took ``seconds``."""
+        self._stages.labels(stage).observe(seconds)
+
+    def handshake_refused(self, reason: str) -> None:
+        """A TLS handshake was refused; past 40 different reasons the rest count as ``other``."""
+        if reason not in self._handshake_reasons:
+            if len(self._handshake_reasons) >= _MOST_HANDSHAKE_REASONS:
+                reason = OTHER
+            self._handshake_reasons.add(reason)
+        self._handshakes.labels(reason).inc()
+
+    def refused_unrecorded(self, reason: Reason) -> None:
+        """A request was refused before there was a verified peer to record."""
+        self._unrecorded.labels(reason.value).inc()
+
+    def upstream_failed(self, reason: Reason) -> None:
+        """A permitted hop failed at its upstream."""
+        self._upstream_errors.labels(reason.value).inc()
+
+    def stream_opened(self, protocol: ProtocolName) -> None:
+        """A stream began."""
+        self._streams.labels(protocol).inc()
+
+    def stream_closed(self, protocol: ProtocolName) -> None:
+        """A stream ended."""
+        self._streams.labels(protocol).dec()
+
+    def minted(self) -> None:
+        """A hop token was signed."""
+        self._minted.inc()
+
+    def audit_committed(self, records: int, seconds: float) -> None:
+        """A group of ``records`` became durable in ``seconds``."""
+        self._audit_records.inc(records)
+        self._audit_commits.observe(seconds)
+
+    def audit_pending(self, records: int) -> None:
+        """``records`` wait to become durable now."""
+        self._audit_pending.set(records)
+
+    def audit_failed(self) -> None:
+        """A commit of the record failed."""
+        self._audit_failures.inc()
+
+    def published(self, generation: int, policies: Iterable[PolicyId]) -> None:
+        """A snapshot came into force. Policies that are no longer in it lose their series."""
+        self._generation.set(generation)
+        current = set(policies)
+        for gone in self._policies - current:
+            self._evaluated.remove(gone)
+        for new in current - self._policies:
+            self._evaluated.labels(new)
+        self._policies = current
+
+    def publish_refused(self) -> None:
+        """A configuration was refused; the snapshot in force stays."""
+        self._snapshot_failures.inc()
+
+    def evaluated(self, policies: Iterable[PolicyId], at: float) -> None:
+        """``policies`` determined a decision at Unix time ``at``; those of an older snapshot are passed over."""
+        for policy in policies:
+            if policy in self._policies:
+                self._evaluated.labels(policy).set(at)
+
+    def render(self) -> bytes:
+        """The exposition of all metrics, as ``CONTENT_TYPE``."""
+        return generate_latest(self._registry)

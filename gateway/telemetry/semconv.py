@@ -1,0 +1,81 @@
+"""Names of span attributes, spans, metrics and log fields, in one place.
+
+From the OpenTelemetry semantic conventions for MCP, GenAI and RPC where they have a name; ours begin
+with ``hopgate.``. Names only: who sets them, and whether a value may be told, is decided elsewhere.
+"""
+
+from typing import Final
+
+SERVICE_NAME: Final = "service.name"
+SERVICE_VERSION: Final = "service.version"
+SERVICE_INSTANCE_ID: Final = "service.instance.id"
+ERROR_TYPE: Final = "error.type"
+HTTP_REQUEST_METHOD: Final = "http.request.method"
+HTTP_RESPONSE_STATUS_CODE: Final = "http.response.status_code"
+HTTP_ROUTE: Final = "http.route"
+NETWORK_PROTOCOL_NAME: Final = "network.protocol.name"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+
+RPC_SYSTEM: Final = "rpc.system"
+JSONRPC_REQUEST_ID: Final = "jsonrpc.request.id"
+JSONRPC_PROTOCOL_VERSION: Final = "jsonrpc.protocol.version"
+RPC_RESPONSE_STATUS_CODE: Final = "rpc.response.status_code"
+MCP_METHOD_NAME: Final = "mcp.method.name"
+MCP_PROTOCOL_VERSION: Final = "mcp.protocol.version"
+GEN_AI_TOOL_NAME: Final = "gen_ai.tool.name"
+GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"
+GEN_AI_AGENT_NAME: Final = "gen_ai.agent.name"
+A2A_METHOD_NAME: Final = "a2a.method.name"
+A2A_PROTOCOL_VERSION: Final = "a2a.protocol.version"
+
+HOPGATE_DECISION_ID: Final = "hopgate.decision.id"
+HOPGATE_VERDICT: Final = "hopgate.decision.verdict"
+HOPGATE_REASON: Final = "hopgate.decision.reason"
+HOPGATE_POLICY_IDS: Final = "hopgate.policy.ids"
+HOPGATE_MATCHED: Final = "hopgate.policy.matched"
+"""Paths of the matched attributes with their values; argument values only where the route records them."""
+HOPGATE_BUNDLE: Final = "hopgate.policy.bundle"
+HOPGATE_GENERATION: Final = "hopgate.generation"
+HOPGATE_PROTOCOL: Final = "hopgate.protocol"
+HOPGATE_ROUTE: Final = "hopgate.route"
+HOPGATE_ACTION: Final = "hopgate.action"
+HOPGATE_RESOURCE: Final = "hopgate.resource"
+HOPGATE_AGENT: Final = "hopgate.agent.name"
+HOPGATE_AGENT_SPIFFE_ID: Final = "hopgate.agent.spiffe_id"
+HOPGATE_AGENT_OWNER: Final = "hopgate.agent.owner"
+HOPGATE_AGENT_TEAM: Final = "hopgate.agent.team"
+HOPGATE_SUBJECT: Final = "hopgate.chain.subject"
+HOPGATE_TXN: Final = "hopgate.chain.txn"
+HOPGATE_DEPTH: Final = "hopgate.chain.depth"
+HOPGATE_ACTORS: Final = "hopgate.chain.actors"
+HOPGATE_REENTRY: Final = "hopgate.chain.reentry"
+HOPGATE_STREAM_EVENTS: Final = "hopgate.stream.events"
+
+SPAN_AUTHORIZE: Final = "authorize"
+SPAN_APPROVE: Final = "approve"
+SPAN_UPSTREAM: Final = "upstream"
+
+LOG_TRACE_ID: Final = "trace_id"
+LOG_DECISION_ID: Final = "decision_id"
+
+METRIC_DECISIONS: Final = "hopgate_decisions"
+METRIC_STAGE_SECONDS: Final = "hopgate_stage_seconds"
+METRIC_HANDSHAKES_REFUSED: Final = "hopgate_handshakes_refused"
+METRIC_REFUSED_UNRECORDED: Final = "hopgate_refused_unrecorded"
+METRIC_STREAMS: Final = "hopgate_streams_open"
+METRIC_TOKENS_MINTED: Final = "hopgate_tokens_minted"
+METRIC_AUDIT_RECORDS: Final = "hopgate_audit_records"
+METRIC_AUDIT_COMMIT_SECONDS: Final = "hopgate_audit_commit_seconds"
+METRIC_AUDIT_PENDING: Final = "hopgate_audit_pending_records"
+METRIC_AUDIT_FAILURES: Final = "hopgate_audit_failures"
+METRIC_POLICY_LAST_EVALUATED: Final = "hopgate_policy_last_evaluated_timestamp_seconds"
+METRIC_GENERATION: Final = "hopgate_snapshot_generation"
+METRIC_SNAPSHOT_FAILURES: Final = "hopgate_snapshot_failures"
+METRIC_UPSTREAM_ERRORS: Final = "hopgate_upstream_errors"
+METRIC_BUILD: Final = "hopgate_build"
+
+
+def hop_span_name(method: str, target: str = "") -> str:
+    """``{method} {target}``, e.g. ``tools/call read_balance`` (MCP conventions, span name)."""
+    return f"{method} {target}" if target else method

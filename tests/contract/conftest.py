@@ -1,0 +1,55 @@
+"""The stores that fulfil the contracts. A new store joins by one more entry here."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway.core.ports import Bindings, TaskOwners
+from gateway.store.bindings import SqlBindings
+from gateway.store.state import open_state
+from gateway.store.task_owners import SqlTaskOwners
+
+
+@dataclass
+class Clock:
+    """Unix seconds that a test moves."""
+
+    now: float = 1_800_000_000
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Store:
+    """One process's view of the shared state."""
+
+    bindings: Bindings
+    task_owners: TaskOwners
+
+
+OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["sqlite"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> OpenStore:
+    """Opens the same store again and again, as several processes would."""
+    urls = {"sqlite": f"sqlite:///{tmp_path}/hopgate.db"}
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Store]:
+        engine = await open_state(urls[request.param])
+        try:
+            yield Store(SqlBindings(engine), SqlTaskOwners(engine, clock))
+        finally:
+            await engine.dispose()
+
+    return opened

@@ -1,0 +1,40 @@
+"""Contract of ``core.ports.TaskOwners``: whoever claimed a task first owns it until it expires."""
+
+import asyncio
+from typing import Any
+
+
+async def test_the_first_claim_owns(open_store: Any, clock: Any) -> None:
+    async with open_store() as store:
+        ends = int(clock.now) + 60
+        assert await store.task_owners.claim("/a2a/x", "task", "alice", ends)
+        assert await store.task_owners.claim("/a2a/x", "task", "alice", ends)
+        assert not await store.task_owners.claim("/a2a/x", "task", "mallory", ends)
+        assert await store.task_owners.owner("/a2a/x", "task") == "alice"
+
+
+async def test_tasks_are_apart_by_route_and_id(open_store: Any, clock: Any) -> None:
+    async with open_store() as store:
+        ends = int(clock.now) + 60
+        assert await store.task_owners.claim("/a2a/x", "task", "alice", ends)
+        assert await store.task_owners.owner("/a2a/y", "task") is None
+        assert await store.task_owners.owner("/a2a/x", "other") is None
+        assert await store.task_owners.claim("/a2a/y", "task", "bob", ends)
+
+
+async def test_one_of_many_claims_wins(open_store: Any, clock: Any) -> None:
+    async with open_store() as one, open_store() as other:
+        claims = [
+            (one if number % 2 else other).task_owners.claim("r", "t", f"owner-{number}", int(clock.now) + 60)
+            for number in range(40)
+        ]
+        assert sum(await asyncio.gather(*claims)) == 1
+
+
+async def test_an_expired_task_is_nobodys(open_store: Any, clock: Any) -> None:
+    async with open_store() as store:
+        await store.task_owners.claim("r", "t", "alice", int(clock.now) + 60)
+        clock.now += 60
+        assert await store.task_owners.owner("r", "t") is None
+        assert await store.task_owners.claim("r", "t", "bob", int(clock.now) + 60)
+        assert await store.task_owners.owner("r", "t") == "bob"
