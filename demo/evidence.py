@@ -44,7 +44,7 @@ def hops_of(site: Site, trace_id: str) -> tuple[RecordedHop, ...]:
         EvidenceError: the query failed.
     """
     found = json.loads(_audit(site, "query", "--trace", trace_id, "--limit", "200", "--format", "json"))
-    hops = [record for record in found if record.get("kind") in ("decision", "refused")]
+    hops = [entry["record"] for entry in found["found"]]
     return tuple(_hop(record) for record in sorted(hops, key=lambda record: record["at"]))
 
 

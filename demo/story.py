@@ -51,9 +51,9 @@ class Stage:
         """Headers of a client: its token, and a trace of its own."""
         return {"authorization": authorization, "traceparent": f"00-{self.trace_id}-{os.urandom(8).hex()}-01"}
 
-    def token_for(self, path: str) -> str:
-        """A fresh bearer token of Maria's for the route at ``path``."""
-        return f"Bearer {self.issuer.mint(MARIA, self.site.data_url + path, CLIENT, SCOPE)}"
+    def token_for(self, resource: str) -> str:
+        """A fresh bearer token of Maria's for the route whose URL is ``resource``."""
+        return f"Bearer {self.issuer.mint(MARIA, resource, CLIENT, SCOPE)}"
 
 
 Play = Callable[[Stage], Awaitable[Answer]]
@@ -87,10 +87,10 @@ def maria_asks(text: str) -> Play:
 
     async def play(stage: Stage) -> Answer:
         tls = ssl.create_default_context(cafile=stage.site.trust_bundle)
-        headers = stage.headers(stage.token_for("/a2a/planner"))
+        url = f"{stage.site.public_url}/a2a/planner"
+        headers = stage.headers(stage.token_for(url))
         async with httpx.AsyncClient(verify=tls, headers=headers, timeout=SECONDS, trust_env=False) as http:
             with refusals("maria → planner"):
-                url = f"{stage.site.public_url}/a2a/planner"
                 client = await create_client(url, ClientConfig(httpx_client=http))
                 return await read_answer(client.send_message(question(text)), stage.heard)
 
@@ -105,17 +105,17 @@ async def stolen_token(stage: Stage) -> Answer:
 
 async def reset_chain(stage: Stage) -> Answer:
     """The analyst got hold of a token of Maria's and begins a chain of its own, as if it were the first."""
-    return await _read_ledger(stage, "analyst", stage.token_for("/mcp/ledger"))
+    return await _read_ledger(stage, "analyst", stage.token_for(f"{stage.site.data_url}/mcp/ledger"))
 
 
 async def guest_reads(stage: Stage) -> Answer:
     """An agent registered a minute ago, named in no policy, acts for Maria at once."""
-    return await _read_ledger(stage, GUEST, stage.token_for("/mcp/ledger"))
+    return await _read_ledger(stage, GUEST, stage.token_for(f"{stage.site.data_url}/mcp/ledger"))
 
 
 async def second_presenter(stage: Stage) -> Answer:
     """Two entry agents present the same token of Maria's: the second one can't have got it from her."""
-    token = stage.token_for("/mcp/reports")
+    token = stage.token_for(f"{stage.site.data_url}/mcp/reports")
     for presenter in ("planner", GUEST):
         async with tools_of(stage.site.workload(presenter), "reports", stage.headers(token)) as reports:
             await reports.call_tool("publish_report", {"title": "minutes", "body": f"by {presenter}"})

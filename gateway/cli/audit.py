@@ -7,7 +7,7 @@ bad record, 2 could not look.
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,8 @@ import click
 import msgspec
 
 from gateway.cli import render
+from gateway.config.load import store_url
+from gateway.config.problems import Problems
 from gateway.core.audit import CheckpointRecord, Report, decode, forest
 from gateway.core.audit import verify as verify_rows
 from gateway.core.audit.record import Verdict
@@ -74,9 +76,33 @@ class PageMark(click.ParamType[Cursor]):
         return int(at), writer, int(seq)
 
 
-_store = click.option(
-    "--store", metavar="URL", required=True, envvar="HOPGATE__STORE__URL", help="The gateway's store, sqlite:///FILE."
-)
+def _store_of(ctx: click.Context, _: click.Parameter, url: str | None) -> str:
+    """The store URL of ``--store``, or else of the settings file of ``--config``."""
+    path = ctx.params.pop("config", None)
+    if url is not None:
+        return url
+    if path is None:
+        raise click.UsageError("give --config FILE or --store URL")
+    found = store_url(path, os.environ)
+    if isinstance(found, Problems):
+        raise CannotLookError(str(found))
+    return found
+
+
+def _store(command: Callable[..., None]) -> Callable[..., None]:
+    config = click.option(
+        "--config",
+        type=click.Path(dir_okay=False, path_type=Path),
+        envvar="HOPGATE_CONFIG",
+        is_eager=True,
+        help="The gateway's settings file.",
+    )
+    store = click.option(
+        "--store", metavar="URL", callback=_store_of, help="The gateway's store, sqlite:///FILE, in place of --config."
+    )
+    return config(store(command))
+
+
 _format = click.option("--format", "form", type=click.Choice(get_args(Format)), default="table", help="Output form.")
 
 

@@ -17,7 +17,7 @@ from gateway.config.policy_files import read_policies
 from gateway.config.problems import Fault, Problem, Problems, suggest
 from gateway.config.references import Declared, unknown_scopes
 from gateway.config.resources import Surroundings, read_registry, resource_of
-from gateway.config.settings import Identity, RouteSettings, Settings
+from gateway.config.settings import Identity, RouteSettings, Settings, Store
 from gateway.config.typed_reader import TypedReader
 from gateway.config.yaml_source import Document, read_yaml
 from gateway.core.limits import Limits
@@ -68,6 +68,21 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded | Problems:
         limits=settings.limits,
         warnings=found.items,
     )
+
+
+def store_url(path: Path, environ: Mapping[str, str]) -> str | Problems:
+    """``store.url`` alone: an auditor reads the log of a gateway whose other settings may be broken."""
+    problems: list[Problem] = []
+    document = _read_document(path, problems)
+    if document is None:
+        return Problems(tuple(problems))
+    document, _ = apply_overrides(document, Settings, environ)
+    reader = TypedReader(document, path.absolute().parent, environ)
+    _, fields = reader.read(Settings)
+    if "store" not in fields:
+        return Problems(tuple(found for found in reader.problems if found.key.startswith("store")))
+    store: Store = fields["store"]
+    return store.url
 
 
 def _read_document(path: Path, problems: list[Problem]) -> Document | None:

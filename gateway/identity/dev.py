@@ -6,7 +6,6 @@ directory can issue any.
 """
 
 import fcntl
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -23,6 +22,7 @@ from msgspec import Struct
 
 from gateway.core.model import SpiffeId
 from gateway.identity.material import KeyPair, Material, MaterialError, read_bundles, read_key_pair
+from gateway.identity.private_files import write_private
 from gateway.identity.svid import SCHEME, parse_spiffe_id, trust_domain_of
 
 ORGANIZATION = "Hopgate development CA - not for production"
@@ -94,8 +94,8 @@ def issue_svid(
             out_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not _is_fresh(files, authority, names, now):
                 pair = sign_svid(authority, names, now)
-                _write_private(files.key, pair.key_pem)
-                _write_private(files.certificate, pair.certificates_pem)
+                write_private(files.key, pair.key_pem)
+                write_private(files.certificate, pair.certificates_pem)
     except OSError as error:
         raise MaterialError(f"{error.filename or directory}: {error.strerror}") from None
     return files
@@ -146,8 +146,8 @@ def _authority(directory: Path, trust_domain: str, now: datetime) -> Authority:
         if authority.certificate.not_valid_after_utc - now > SVID_LIFE:
             return authority
     authority = create_authority(trust_domain, now)
-    _write_private(key_file, _key_pem(authority.key))
-    _write_private(certificate_file, authority.certificate.public_bytes(Encoding.PEM))
+    write_private(key_file, _key_pem(authority.key))
+    write_private(certificate_file, authority.certificate.public_bytes(Encoding.PEM))
     return authority
 
 
@@ -232,16 +232,6 @@ def _key_usage(*, ca: bool) -> x509.KeyUsage:
 
 def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _write_private(file: Path, content: bytes) -> None:
-    # A reader sees the old file or the new one, and nobody else ever sees a key.
-    partial = file.with_name(f".{file.name}.partial")
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as opened:
-        opened.write(content)
-    partial.replace(file)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from gateway.identity.jose import UnverifiedJws, parse_compact
 from gateway.identity.jwks import Keys
 from gateway.identity.keysets import KeySet
 from gateway.identity.root_tokens import read_root_token
-from gateway.identity.signer import ALGORITHM, HOP_TOKEN_TYPE
+from gateway.identity.signer import HOP_TOKEN_TYPE
 
 
 class TrustedIssuer(Struct, frozen=True):
@@ -29,7 +29,7 @@ class TrustedIssuer(Struct, frozen=True):
 
 
 class OwnIssuer(Struct, frozen=True):
-    """The gateway as the issuer of hop tokens: its ``iss`` and the keys that verify them."""
+    """The gateway as the issuer of hop tokens: its ``iss`` and ``Signer.verification_keys`` (ES256 only)."""
 
     issuer: str
     keys: Keys
@@ -77,7 +77,7 @@ class TokenVerifier:
         return read_root_token(VerifiedClaims(jws.claims), issuer, route, jws.digest, now, peer)
 
     def _verify_own(self, jws: UnverifiedJws, now: int) -> HopToken:
-        if jws.algorithm != ALGORITHM or jws.kid is None or not self._own.keys.verify(jws):
+        if jws.kid is None or not self._own.keys.verify(jws):
             raise TokenError(Reason.TOKEN_SIGNATURE, "no key of this gateway verifies the token")
         if jws.type != HOP_TOKEN_TYPE:
             raise TokenError(Reason.TOKEN_TYPE, "it is no hop token")

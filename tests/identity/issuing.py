@@ -26,7 +26,8 @@ PLANNER, ANALYST = "spiffe://a.test/planner", "spiffe://a.test/analyst"
 
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
-SIGNER = load_signer(generate_key_pem())
+SIGNER_PEM = generate_key_pem()
+SIGNER = load_signer(SIGNER_PEM)
 
 
 def public_jwk(key: Any, kid: str | None, **members: Any) -> dict[str, Any]:

@@ -64,6 +64,14 @@ def test_renewed_when_names_change_or_files_break(tmp_path: Path) -> None:
     assert ensure(tmp_path, "demo.test").identity(NOW.timestamp())
 
 
+def test_renewed_when_the_root_is_gone(tmp_path: Path) -> None:
+    first = ensure(tmp_path, "demo.test")
+    (tmp_path / "ca-key.pem").unlink()
+    second = ensure(tmp_path, "demo.test")
+    assert first.bundles != second.bundles
+    assert second.identity(NOW.timestamp())
+
+
 def test_root_is_replaced_before_it_ends(tmp_path: Path) -> None:
     first, later = ensure(tmp_path, "demo.test", now=NOW), NOW + timedelta(days=364, hours=12)
     second = ensure(tmp_path, "demo.test", now=later)

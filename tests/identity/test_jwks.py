@@ -5,7 +5,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
-from jwt.algorithms import OKPAlgorithm
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 
 from gateway.identity.issuers import ALGORITHMS
 from gateway.identity.jose import parse_compact
@@ -68,6 +68,13 @@ def test_keys_that_do_not_exist_here(change: dict[str, Any]) -> None:
     token = sign({}, EC_KEY)
     assert verifies([EC_JWK], token)
     assert not verifies([EC_JWK | change], token)
+
+
+def test_a_published_private_key_proves_nothing() -> None:
+    private = dict(ECAlgorithm.to_jwk(EC_KEY, as_dict=True)) | {"kid": "ec-1"}
+    assert private["d"]
+    private.pop("key_ops", None)
+    assert not verifies([private], sign({}, EC_KEY))
 
 
 def test_weak_rsa_does_not_exist() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from gateway.identity.material import KeyPair, Material, MaterialError, read_bundles, read_key_pair
 from gateway.identity.svid import thumbprint
@@ -61,6 +62,12 @@ def test_own_identity_that_peers_would_refuse(world: World) -> None:
     expired = world.material(not_after=NOW - timedelta(seconds=1))
     with pytest.raises(MaterialError, match="own certificate is not a valid SVID: path"):
         expired.identity(NOW.timestamp())
+
+
+@pytest.mark.parametrize("role", [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH])
+def test_own_identity_must_serve_both_roles(world: World, role: ObjectIdentifier) -> None:
+    with pytest.raises(MaterialError, match="extended_key_usage"):
+        world.material(extended=[role]).identity(NOW.timestamp())
 
 
 def test_repr_holds_no_key(world: World) -> None:

@@ -24,6 +24,7 @@ from tests.identity.issuing import (
     ROUTE,
     RSA_KEY,
     SIGNER,
+    SIGNER_PEM,
     Loads,
     accepted,
     by_hand,
@@ -161,7 +162,12 @@ class TestRootToken:
     async def test_unusable_tokens_cause_no_fetch(self) -> None:
         loads = Loads()
         checker = verifier(loads)
-        for token in ("a.b.c", sign(changed(ROOT_CLAIMS, iss="x")), sign(ROOT_CLAIMS, header={"typ": "JWT"})):
+        for token in (
+            "a.b.c",
+            sign(changed(ROOT_CLAIMS, iss="x")),
+            sign(ROOT_CLAIMS, header={"typ": "JWT"}),
+            sign(ROOT_CLAIMS, header={"alg": "PS256"}),
+        ):
             await refused(token, checker)
         assert loads.calls == 0
 
@@ -265,6 +271,10 @@ class TestHopToken:
         assert await refused(text) is Reason.TOKEN_SIGNATURE
         assert await refused(sign(HOP_CLAIMS, EC_KEY, {"kid": SIGNER.kid})) is Reason.TOKEN_SIGNATURE
 
+    async def test_own_key_must_be_named(self) -> None:
+        assert await accepted(sign(HOP_CLAIMS, SIGNER_PEM, {"kid": SIGNER.kid}))
+        assert await refused(sign(HOP_CLAIMS, SIGNER_PEM, {"kid": ...})) is Reason.TOKEN_SIGNATURE
+
     async def test_an_issuers_key_signs_nothing_of_ours(self) -> None:
         assert await refused(sign(HOP_CLAIMS, RSA_KEY)) is Reason.TOKEN_SIGNATURE
 
@@ -321,7 +331,11 @@ class TestProperties:
         st.dictionaries(
             st.sampled_from([*HOP_CLAIMS, "tctx", "azp", "nonce"]),
             st.recursive(
-                st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+                st.none()
+                | st.booleans()
+                | st.integers()
+                | st.floats(allow_nan=False, allow_infinity=False)
+                | st.text(max_size=5),
                 lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
                 max_leaves=5,
             ),

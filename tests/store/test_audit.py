@@ -79,7 +79,8 @@ async def test_append_returns_only_after_the_commit() -> None:
 
 
 async def test_a_failure_refuses_all_that_wait_and_the_next_commit_heals(open_file: Any, path: Path, url: str) -> None:
-    async with running(open_file()) as log:
+    failures: list[StoreError] = []
+    async with running(open_file(), on_failure=failures.append) as log:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         waiting = [log.append(decision(number)) for number in range(GROUP_RECORDS * 2)]
@@ -90,6 +91,8 @@ async def test_a_failure_refuses_all_that_wait_and_the_next_commit_heals(open_fi
             await log.append(decision(500))
         other.close()
         await log.append(decision(501))
+    # One for the group that failed with all behind it, one for the next try.
+    assert ["locked" in failure.detail for failure in failures] == [True, True]
     assert [found.record.id for found in AuditReader(url).query(Filters()).found] == ["hop-501"]
 
 

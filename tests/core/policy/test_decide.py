@@ -142,7 +142,8 @@ def test_a_user_whom_nobody_registered_brings_groups(kit, firm):
 
 
 def test_a_person_is_the_principal_of_a_user_only_client(kit, firm):
-    policy = '@id("p") permit (principal is User in Group::"finance-leads", action == Action::"delegate", resource is Agent);'
+    scope = 'principal is User in Group::"finance-leads", action == Action::"delegate", resource is Agent'
+    policy = f'@id("p") permit ({scope});'
     assert isinstance(verdict(kit, firm, [policy], kit.hop(None, "delegate", PLANNER)), Permit)
     assert isinstance(verdict(kit, firm, [policy], kit.hop("analyst", "delegate", PLANNER)), Deny)
 
@@ -157,8 +158,8 @@ def test_a_person_is_the_principal_of_a_user_only_client(kit, firm):
         ("context.reentry", True),
         ('context.scopes == ["ledger/read_balance"]', True),
         ('context.protocol == "mcp"', True),
-        ('context.now == datetime("2026-11-18T09:46:40.123Z")', True),
-        ('context.now > datetime("2026-11-18T09:46:40.123Z")', False),
+        ('context.now == datetime("2026-11-18T11:06:40.123Z")', True),
+        ('context.now > datetime("2026-11-18T11:06:40.123Z")', False),
         ('context has purpose && context.purpose == "tests"', True),
         ("context.approvers.isEmpty()", None),
         ('principal.trust_domain == "example.test"', True),
@@ -247,7 +248,8 @@ def test_a_forbid_on_a_derived_action_may_be_lifted(kit, firm):
 
 
 def test_a_card_is_shown_to_whoever_may_delegate(kit, firm):
-    policy = '@id("p") permit (principal is User, action == Action::"delegate", resource is Agent) when { resource.entry_point };'
+    scope = 'principal is User, action == Action::"delegate", resource is Agent'
+    policy = f'@id("p") permit ({scope}) when {{ resource.entry_point }};'
     found = verdict(kit, firm, [policy], kit.hop(None, "discover", PLANNER))
     assert isinstance(found, Permit)
     assert [policy.id for policy in found.policies] == ["p"]

@@ -45,7 +45,7 @@ def test_missions_policy_for_a_medium_risk_agent(kit, firm):
         ('principal.capabilities.contains("audit")', 'principal.capabilities is ["finance"], needs to contain "audit"'),
         (
             'context.now < datetime("2020-01-01")',
-            'context.now is 2026-11-18T09:46:40.123Z, needs less than datetime("2020-01-01")',
+            'context.now is 2026-11-18T11:06:40.123Z, needs less than datetime("2020-01-01")',
         ),
         (
             "context.reentry || principal.entry_point",
@@ -77,9 +77,7 @@ def test_the_nearest_come_first_and_no_more_than_asked_for(kit, firm):
 def test_opening_a_server_is_explained_by_its_tools(kit, firm):
     policy = f'@id("p") permit ({INVOKE}) when {{ context.reentry }};'
     hop = kit.hop("analyst", "discover", Uid("McpServer", "ledger"))
-    assert lines(kit, firm, [policy], hop) == ("permit `p` failed: context.reentry is true, needs true",) or lines(
-        kit, firm, [policy], hop
-    ) == ("permit `p` failed: context.reentry is false, needs true",)
+    assert lines(kit, firm, [policy], hop) == ("permit `p` failed: context.reentry is false, needs true",)
 
 
 def test_many_failures_are_cut_short(kit, firm):

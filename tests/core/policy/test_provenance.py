@@ -48,7 +48,7 @@ def matched(kit, registry, condition, key=None, **changes):
         ("!(context has purpose)", {"context has purpose": False}),
         ('principal.hasTag("x") || true', {'principal.hasTag("x")': False}),
         ("context.chain.contains(principal)", {"context.chain": ['Agent::"analyst"'], "principal": 'Agent::"analyst"'}),
-        ('context.now > datetime("2020-01-01")', {"context.now": "2026-11-18T09:46:40.123Z"}),
+        ('context.now > datetime("2020-01-01")', {"context.now": "2026-11-18T11:06:40.123Z"}),
         ('principal.capabilities.containsAny(["finance"])', {"principal.capabilities": ["finance"]}),
         (
             'resource.risk_level == "medium" || principal.purpose == "x"',

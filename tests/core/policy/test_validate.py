@@ -4,14 +4,13 @@ import pytest
 
 from gateway.core.model import Deny, Permit, Uid
 from gateway.core.policy.bundle import Bundle, compile_bundle
+from gateway.core.policy.decide import decide
 
 PERMIT = '@id("p") permit (principal, action == Action::"invokeTool", resource) when { principal.risk_level == "low" };'
 
 
 def test_a_permit_that_only_fits_agents_is_read_as_one_for_agents(kit, firm):
     bundle = kit.loaded(kit.files(PERMIT), firm)
-    from gateway.core.policy.decide import decide
-
     assert isinstance(decide(kit.hop("analyst"), bundle, firm, 1), Permit)
     person = decide(kit.hop(None), bundle, firm, 1)
     assert isinstance(person, Deny)
