@@ -4,7 +4,6 @@ import json
 import platform
 import sys
 import time
-import tomllib
 from pathlib import Path
 
 import jwt
@@ -14,6 +13,7 @@ from bench.identities import TRUST_DOMAIN, Identities, spiffe_id
 from bench.legs import Leg
 from bench.processes import free_port
 from bench.workload import TOOL
+from gateway import __version__
 
 ISSUER = "https://login.bench.test"
 ROUTE = "/mcp/bench"
@@ -48,18 +48,12 @@ def hopgate(work: Path, identities: Identities, upstream: int) -> Leg:
     program = "from gateway.cli import main; main()"
     return Leg(
         "hopgate",
-        f"{version()}, Python {platform.python_version()}",
+        f"{__version__}, Python {platform.python_version()}",
         (sys.executable, "-c", program, "serve", "--config", file),
         data,
         ROUTE,
         user_token(key, f"https://localhost:{data}{ROUTE}"),
     )
-
-
-def version() -> str:
-    """The version of this source tree."""
-    document = tomllib.loads(Path(__file__).parent.parent.joinpath("pyproject.toml").read_text())
-    return str(document["project"]["version"])
 
 
 def settings(identities: Identities, data: int, public: int, health: int) -> dict[str, object]:

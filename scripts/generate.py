@@ -13,6 +13,7 @@ import msgspec  # noqa: E402 - after the path, so that a checkout generates from
 
 from gateway.config.registry_file import RegistryFile  # noqa: E402
 from gateway.config.settings import Settings  # noqa: E402
+from gateway.core.audit.schema import document as audit_document  # noqa: E402
 from gateway.core.reasons import Reason  # noqa: E402
 
 Schema = Mapping[str, Any]
@@ -118,9 +119,15 @@ def reasons() -> str:
     return HEADER + REASONS + "".join(rows)
 
 
+def audit_schema() -> str:
+    """``schemas/audit.schema.json``."""
+    return json.dumps(audit_document(), indent=2, ensure_ascii=False) + "\n"
+
+
 GENERATED: Mapping[str, Callable[[], str]] = {
     "schemas/config.schema.json": config_schema,
     "schemas/registry.schema.json": registry_schema,
+    "schemas/audit.schema.json": audit_schema,
     "docs/CONFIGURATION.md": configuration,
     "docs/REASONS.md": reasons,
 }
@@ -163,7 +170,8 @@ def _places(schema: Schema, title: str) -> dict[str, list[str]]:
 
 
 def _definition(schema: Schema, reference: str) -> Schema:
-    return schema["$defs"][reference.rpartition("/")[2]]
+    found: Schema = schema["$defs"][reference.rpartition("/")[2]]
+    return found
 
 
 def _references(field: Schema) -> Iterator[tuple[str, str]]:
@@ -189,7 +197,8 @@ def _type(field: Schema) -> str:
         inner = field.get("additionalProperties")
         return f"name → {_type(inner)}" if isinstance(inner, dict) and inner else "mapping"
     words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
-    return words.get(field.get("type", ""), field.get("type", "any")) + _range(field)
+    kind = str(field.get("type", "any"))
+    return words.get(kind, kind) + _range(field)
 
 
 def _range(field: Schema) -> str:

@@ -7,13 +7,14 @@ from msgspec import Struct
 
 from gateway.app.parts import PartError
 from gateway.config.settings import Settings
+from gateway.core.reasons import Reason
 from gateway.identity.material import KeyPair, Material
 from gateway.identity.tls import OnRefused, public_context, server_context
 from gateway.proxy.exchange import Listener
 from gateway.proxy.gate import Gate
 from gateway.proxy.health import HealthListener
 from gateway.proxy.pipeline import Pipeline
-from gateway.proxy.server import HttpListener
+from gateway.proxy.server import HttpListener, OnMalformed
 
 
 class Ports(Struct, frozen=True):
@@ -29,9 +30,17 @@ def new_listeners(
 ) -> Mapping[Listener, HttpListener]:
     """The data listener, which requires an SVID, and the public one, which asks for no certificate."""
     handle, limits = Pipeline(gate).handle, gate.snapshot().limits
+
+    def malformed(name: Listener) -> OnMalformed:
+        def count(kind: str) -> None:
+            gate.metrics.refused_unrecorded(Reason.HTTP_MALFORMED)
+            gate.refusals.refused(Reason.HTTP_MALFORMED, source=name, detail=kind)
+
+        return count
+
     return {
-        "data": HttpListener("data", handle, server_context(material, on_refused), limits),
-        "public": HttpListener("public", handle, public_context(public), limits),
+        "data": HttpListener("data", handle, server_context(material, on_refused), limits, malformed("data")),
+        "public": HttpListener("public", handle, public_context(public), limits, malformed("public")),
     }
 
 

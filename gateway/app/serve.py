@@ -4,6 +4,7 @@ A part that dies takes the process down: half a gate is no gate.
 """
 
 import asyncio
+import logging
 import os
 import socket
 import time
@@ -19,6 +20,7 @@ from gateway.app.listeners import Ports, new_listeners, start
 from gateway.app.parts import PartError, host_names, issuers_of, material_of, public_pair, sealing_secret, signer_of
 from gateway.config.secret_references import SecretError, resolve
 from gateway.config.settings import Settings
+from gateway.core.audit import CheckpointRecord, encode
 from gateway.core.errors import StoreError
 from gateway.identity.material import Material
 from gateway.identity.seal import AeadSealer, digest_key
@@ -39,7 +41,7 @@ from gateway.store.checkpoint_key import load_or_create
 from gateway.store.sql import audit_path
 from gateway.store.state import open_state
 from gateway.store.task_owners import SqlTaskOwners
-from gateway.telemetry.logs import RefusalLog, new_logger
+from gateway.telemetry.logs import RefusalLog, StandardLogs, new_logger
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.traces import Tracing, new_provider
 
@@ -136,6 +138,9 @@ async def _telemetry(settings: Settings, environ: Mapping[str, str], stack: Asyn
     tracing = Tracing(provider)
     stack.push_async_callback(asyncio.to_thread, tracing.close)
     log = new_logger(settings.telemetry.log_level)
+    library = StandardLogs(log)
+    logging.getLogger().addHandler(library)
+    stack.callback(logging.getLogger().removeHandler, library)
     return Telemetry(instance, log, RefusalLog(log, time.monotonic), Metrics(__version__), tracing)
 
 
@@ -153,7 +158,16 @@ def _audit(settings: Settings, telemetry: Telemetry, watch: Watch, stack: AsyncE
         telemetry.metrics.audit_failed()
         telemetry.log.error("audit commit failed", reason=error.reason, detail=error.detail)
 
-    return SqlAuditLog(file, on_commit=telemetry.metrics.audit_committed, on_failure=failed)
+    exported = path.with_name(f"{path.name}.checkpoints.jsonl")
+
+    def checkpointed(checkpoint: CheckpointRecord) -> None:
+        try:
+            with exported.open("ab") as lines:
+                lines.write(encode(checkpoint) + b"\n")
+        except OSError as error:
+            telemetry.log.error("checkpoint not exported", detail=error.strerror)
+
+    return SqlAuditLog(file, on_commit=telemetry.metrics.audit_committed, on_failure=failed, on_checkpoint=checkpointed)
 
 
 async def _gate(

@@ -174,4 +174,5 @@ def _route(settings: Settings, protocol: ProtocolName, name: str, upstream: Upst
         clients=chosen.clients,
         continuation=chosen.continuation,
         record_arguments=chosen.record_arguments,
+        explain=chosen.explain,
     )

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from urllib.parse import SplitResult, urlsplit
 
+from gateway.core.spiffe import parse_spiffe_id
+
 Rule = Callable[[str], str | None]
 """Takes the text, returns what is wrong with it, lower case and without a full stop."""
 
@@ -16,7 +18,6 @@ _IDP = re.compile(r"[a-z0-9-]{1,63}")
 _LABEL = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,256}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
-_SPIFFE_PATH = re.compile(r"(?:/[A-Za-z0-9._-]+)+")
 _URL_CHARACTERS = re.compile(r"[!-~]{1,2048}")
 
 
@@ -60,18 +61,11 @@ def trust_domain(text: str) -> str | None:
 
 
 def spiffe_id(text: str) -> str | None:
-    """A SPIFFE ID of a workload: scheme, trust domain and a non-root path (SPIFFE-ID §2)."""
-    if len(text.encode("utf-8", "surrogatepass")) > 2048:
-        return "a SPIFFE ID has at most 2048 bytes"
-    if not text.startswith("spiffe://"):
-        return f"{text[:140]!r} is not a SPIFFE ID: it begins with spiffe://"
-    domain, slash, path = text.removeprefix("spiffe://").partition("/")
-    if not _TRUST_DOMAIN.fullmatch(domain):
-        return f"the trust domain {domain[:140]!r} of the SPIFFE ID may hold a-z 0-9 . - _ only: no port, no user"
-    if not _SPIFFE_PATH.fullmatch(slash + path):
-        return "the path of the SPIFFE ID needs segments of A-Z a-z 0-9 . - _, and no slash at its end"
-    if {".", ".."} & set(path.split("/")):
-        return "the path of the SPIFFE ID has a . or .. segment"
+    """A SPIFFE ID of a workload (``core.spiffe``)."""
+    try:
+        parse_spiffe_id(text)
+    except ValueError as error:
+        return str(error)
     return None
 
 

@@ -174,6 +174,10 @@ class RouteSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     record_arguments: Annotated[
         bool, Meta(description="Whether call arguments are recorded in the clear; a digest always is.")
     ] = False
+    explain: Annotated[
+        bool,
+        Meta(description="Whether a denial tells the caller which permits it missed, and by what. It shows policies."),
+    ] = False
 
 
 class Routes(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

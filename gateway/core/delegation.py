@@ -37,7 +37,8 @@ def may_begin(agent: Agent | None, root: RootToken, route: Route) -> None:
 
 def proposed_binding(agent: Agent | None, root: RootToken, txn: str, now: int, limits: Limits) -> Binding:
     """The binding to insert for a root token: its chain ends with the token, or at the root TTL if sooner."""
-    return Binding(presenter(agent, root), txn, min(root.expires, now + limits.root_ttl_seconds))
+    root_expires = min(root.expires, now + limits.root_ttl_seconds)
+    return Binding(presenter(agent, root), txn, root_expires, root.expires)
 
 
 def begin(agent: Agent | None, root: RootToken, binding: Binding, now: int, limits: Limits) -> Chain:

@@ -62,6 +62,8 @@ class Route(Struct, frozen=True):
     """Whether a hop token that its holder received may be sent back here (TOKENS §3a)."""
     record_arguments: bool = False
     """Whether call arguments are recorded in the clear."""
+    explain: bool = False
+    """Whether a denial tells the caller which permits it missed, and by what."""
 
 
 class User(Struct, frozen=True):

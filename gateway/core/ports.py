@@ -8,11 +8,13 @@ from gateway.core.audit import Record
 
 
 class Binding(Struct, frozen=True):
-    """The first presentation of a root token: who, and the chain it began."""
+    """The first presentation of a root token: who, and the chain it began. Times are Unix seconds."""
 
     agent: str
     txn: str
     root_expires: int
+    token_expires: int
+    """Until then the token could be presented again, so until then the binding is kept."""
 
 
 class Bindings(Protocol):

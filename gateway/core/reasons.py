@@ -50,6 +50,7 @@ class Reason(StrEnum):
     SCOPE_CEILING = "scope_ceiling"
     POLICY_ERROR = "policy_error"
 
+    HTTP_MALFORMED = "http_malformed"
     ROUTE_UNKNOWN = "route_unknown"
     HOST_FORBIDDEN = "host_forbidden"
     ORIGIN_FORBIDDEN = "origin_forbidden"
@@ -184,6 +185,9 @@ _MEANINGS: dict[Reason, Meaning] = {
         403,
         "the policies could not be evaluated, so the call is denied",
         "see the decision's error; the bundle or the registry needs mending",
+    ),
+    Reason.HTTP_MALFORMED: Meaning(
+        400, "the request is not one well-formed HTTP/1.1 message within the limits", "use a conforming HTTP client"
     ),
     Reason.ROUTE_UNKNOWN: Meaning(
         404, "no route has this path", "use /mcp/<server> or /a2a/<agent> of a registered server or agent"

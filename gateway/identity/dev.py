@@ -21,9 +21,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
 from gateway.core.model import SpiffeId
+from gateway.core.spiffe import SCHEME, parse_spiffe_id, trust_domain_of
 from gateway.identity.material import KeyPair, Material, MaterialError, read_bundles, read_key_pair
 from gateway.identity.private_files import write_private
-from gateway.identity.svid import SCHEME, parse_spiffe_id, trust_domain_of
 
 ORGANIZATION = "Hopgate development CA - not for production"
 CA_LIFE = timedelta(days=365)

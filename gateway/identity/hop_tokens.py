@@ -11,8 +11,8 @@ from typing import Any
 from gateway.core.errors import TokenError
 from gateway.core.model import HopToken, SpiffeId, User, VerifiedClaims
 from gateway.core.reasons import Reason
+from gateway.core.spiffe import SCHEME, parse_spiffe_id
 from gateway.identity.claims import check_issued, count, optional_text, refused, scopes, seconds, text, texts
-from gateway.identity.svid import SCHEME, parse_spiffe_id
 
 MAX_ACTORS = 64
 

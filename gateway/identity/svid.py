@@ -1,4 +1,4 @@
-"""SPIFFE X.509-SVIDs: what an ID is, and whether a certificate chain proves one.
+"""SPIFFE X.509-SVIDs: whether a certificate chain proves a SPIFFE ID.
 
 Decides who the other end of a connection is (TOKENS §1). Doesn't do the handshake (``identity.tls``)
 and doesn't say what a peer may do. URI name constraints are not implemented by the path verifier:
@@ -19,10 +19,8 @@ from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gateway.core.model import Peer, SpiffeId
+from gateway.core.spiffe import parse_spiffe_id, trust_domain_of
 
-SCHEME = "spiffe://"
-MAX_ID_BYTES = 2048
-MAX_TRUST_DOMAIN_CHARS = 255
 MAX_CHAIN = 8
 """Certificates that a peer may present, the leaf included."""
 
@@ -31,8 +29,6 @@ _E = TypeVar("_E", bound=x509.ExtensionType)
 Bundles = Mapping[str, Sequence[x509.Certificate]]
 """Trust domain → its own roots. A root of one domain never vouches for another."""
 
-_DOMAIN_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_")
-_PATH_CHARS = _DOMAIN_CHARS | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _EXTENDED_KEY_USAGE: Mapping[Purpose, x509.ObjectIdentifier] = {
     "client": ExtendedKeyUsageOID.CLIENT_AUTH,
     "server": ExtendedKeyUsageOID.SERVER_AUTH,
@@ -72,35 +68,6 @@ class PeerRejectedError(Exception):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
-
-
-def parse_spiffe_id(text: str) -> SpiffeId:
-    """Check that ``text`` is the SPIFFE ID of a workload (SPIFFE-ID §2, and nothing laxer).
-
-    Lowercase scheme and trust domain, a non-root path; no port, user, query, fragment or percent sign,
-    no empty, ``.`` or ``..`` segment, no trailing slash; at most 2048 bytes.
-
-    Raises:
-        ValueError: the rule that was broken.
-    """
-    if len(text) > MAX_ID_BYTES:
-        raise ValueError(f"a SPIFFE ID has at most {MAX_ID_BYTES} bytes")
-    if not text.startswith(SCHEME):
-        raise ValueError("a SPIFFE ID begins with spiffe:// in lower case")
-    domain, slash, path = text.removeprefix(SCHEME).partition("/")
-    if not domain or len(domain) > MAX_TRUST_DOMAIN_CHARS or not _DOMAIN_CHARS.issuperset(domain):
-        raise ValueError(f"a trust domain is 1 to {MAX_TRUST_DOMAIN_CHARS} of a-z 0-9 . - _")
-    if not slash:
-        raise ValueError("a workload's SPIFFE ID has a path after its trust domain")
-    for segment in path.split("/"):
-        if segment in ("", ".", "..") or not _PATH_CHARS.issuperset(segment):
-            raise ValueError("each path segment is one or more of A-Z a-z 0-9 . - _, and neither . nor ..")
-    return SpiffeId(text)
-
-
-def trust_domain_of(spiffe_id: SpiffeId) -> str:
-    """The trust domain of a parsed SPIFFE ID."""
-    return spiffe_id.removeprefix(SCHEME).partition("/")[0]
 
 
 def thumbprint(certificate_der: bytes) -> str:

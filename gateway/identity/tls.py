@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Struct
 
 from gateway.core.model import Peer, SpiffeId
+from gateway.core.spiffe import trust_domain_of
 from gateway.identity.material import KeyPair, Material
-from gateway.identity.svid import PeerRejectedError, Refusal, trust_domain_of, verify_peer
+from gateway.identity.svid import PeerRejectedError, Refusal, verify_peer
 
 OnRefused = Callable[[Refusal, str], None]
 """Told of each refused handshake: the reason and a bounded detail, for a metric and a rate-limited log."""

@@ -3,17 +3,21 @@
 The one table from errors to replies. Doesn't decide; whoever calls has an error already.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from gateway.core.audit import Attempt, outcome_record, refused_record
 from gateway.core.errors import HopError, StoreError, TokenError, UpstreamError
 from gateway.core.model import Ask, Deny, Outcome, Route
+from gateway.core.policy.explain import near_misses
 from gateway.core.reasons import Reason
 from gateway.protocols.base import Headers, Refusal, Reply, refusal_of
 from gateway.protocols.challenge import challenge
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.exchange import Answer, Listener
 from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.problem import problem
 from gateway.proxy.wellknown import metadata_path
 from gateway.telemetry import semconv
 
@@ -48,7 +52,7 @@ def reply_to(gate: Gate, passage: Passage, error: HopError) -> Reply:
     """The refusal in the form of the route's protocol, or as a problem document (RFC 9457) before there is one."""
     refusal = _refusal(gate, passage, error)
     if passage.route is None:
-        return _problem(refusal)
+        return problem(refusal)
     return adapter_of(passage.route.protocol).refuse(passage.call, passage.headers, error, refusal)
 
 
@@ -115,8 +119,16 @@ def _refusal(gate: Gate, passage: Passage, error: HopError) -> Refusal:
         refusal,
         groups=decision.groups if isinstance(decision, Ask) else (),
         scopes=tuple(sorted(error.scopes)),
-        data={"policies": [policy.id for policy in decision.policies]},
+        data=_explanation(passage, decision),
     )
+
+
+def _explanation(passage: Passage, decision: Ask | Deny) -> Mapping[str, object]:
+    """Which rules decided; where the route allows it also which permits were missed, and by what."""
+    found: dict[str, object] = {"policies": [policy.id for policy in decision.policies]}
+    if decision.hop.route.explain and isinstance(decision, Deny) and decision.reason is Reason.NO_PERMIT:
+        found["near_misses"] = list(near_misses(decision.hop, passage.snapshot.bundle, passage.snapshot.registry))
+    return found
 
 
 def _challenges(gate: Gate, listener: Listener, route: Route, error: HopError) -> Headers:
@@ -128,16 +140,3 @@ def _challenges(gate: Gate, listener: Listener, route: Route, error: HopError) -
         missing = error.reason is Reason.TOKEN_MISSING
         return (("WWW-Authenticate", challenge(url, None, None if missing else "invalid_token")),)
     return ()
-
-
-def _problem(refusal: Refusal) -> Reply:
-    meaning = refusal.reason.meaning
-    document = {
-        "title": meaning.text,
-        "status": meaning.status,
-        "detail": refusal.detail,
-        "reason": refusal.reason,
-        "next_step": meaning.next_step,
-    }
-    headers = (("Content-Type", "application/problem+json"), ("Cache-Control", "no-store"), *refusal.headers)
-    return Reply(meaning.status, headers, msgspec.json.encode(document))

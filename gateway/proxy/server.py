@@ -7,6 +7,7 @@ and that a client that leaves cancels its hop.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from ssl import SSLContext
+from typing import Any
 
 from aiohttp import web
 
@@ -14,16 +15,60 @@ from gateway.core.errors import HopError
 from gateway.core.limits import Limits
 from gateway.core.model import Peer
 from gateway.core.reasons import Reason
+from gateway.protocols.base import Refusal
 from gateway.proxy.exchange import Answer, Exchange, Listener
+from gateway.proxy.problem import problem
 
+SERVER = "hopgate"
 Handle = Callable[[Exchange], Awaitable[Answer]]
+OnMalformed = Callable[[str], None]
+"""Told the kind of each request that isn't HTTP; such a request has no head to record."""
+
+
+class _Connection(web.RequestHandler):
+    """A connection whose broken requests are answered as the gateway answers, and never quoted in a log."""
+
+    on_malformed: OnMalformed
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The reply to a request that could not be parsed, or whose answer could not be written."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer had begun")
+        reason = Reason.INTERNAL_ERROR if status >= 500 else Reason.HTTP_MALFORMED
+        self.on_malformed(type(exc).__name__)
+        reply = problem(Refusal(reason=reason))
+        headers = {**dict(reply.headers), "Server": SERVER}
+        response = web.Response(status=reply.status, body=reply.body, headers=headers)
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    def __init__(self, handler: Any, *, on_malformed: OnMalformed, **arguments: Any) -> None:
+        super().__init__(handler, **arguments)
+        self._on_malformed = on_malformed
+        self._arguments = {name: value for name, value in arguments.items() if name != "handler_cancellation"}
+
+    def __call__(self) -> _Connection:
+        connection = _Connection(self, loop=asyncio.get_running_loop(), **self._arguments)
+        connection.on_malformed = self._on_malformed
+        return connection
 
 
 class HttpListener:
     """One bound port. ``start`` binds, ``stop`` lets running hops finish within ``graceful_stop_seconds``."""
 
-    def __init__(self, name: Listener, handle: Handle, context: SSLContext, limits: Limits) -> None:
+    def __init__(
+        self, name: Listener, handle: Handle, context: SSLContext, limits: Limits, on_malformed: OnMalformed
+    ) -> None:
         self._name = name
+        self._on_malformed = on_malformed
         self._handle = handle
         self._context = context
         self._limits = limits
@@ -31,8 +76,9 @@ class HttpListener:
 
     async def start(self, host: str, port: int) -> int:
         """Bind and serve; the port in use, which the kernel picked where ``port`` is 0."""
-        server = web.Server(
+        server = _Server(
             self._serve,
+            on_malformed=self._on_malformed,
             handler_cancellation=True,
             max_line_size=self._limits.header_bytes,
             max_field_size=self._limits.header_bytes,
@@ -110,6 +156,6 @@ async def _read_body(request: web.BaseRequest, most: int, seconds: float) -> byt
 def _set_headers(response: web.StreamResponse, answer: Answer) -> None:
     for name, value in answer.headers:
         response.headers.add(name, value)
-    response.headers.setdefault("Server", "hopgate")
+    response.headers["Server"] = SERVER
     if answer.status == Reason.BODY_TOO_LARGE.status or answer.status == Reason.BODY_SLOW.status:
         response.force_close()

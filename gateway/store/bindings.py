@@ -1,6 +1,7 @@
 """First presenters of root tokens (TOKENS §4): the first insert wins, and keeps winning.
 
-Fulfils ``core.ports.Bindings``. Doesn't decide what a second presenter is told.
+Fulfils ``core.ports.Bindings``. Doesn't decide what a second presenter is told. A stored binding never
+changes while its token could be presented, so it is read once a process.
 """
 
 from sqlalchemy import delete, select
@@ -11,8 +12,10 @@ from gateway.core.ports import Binding
 from gateway.store.state import transaction
 from gateway.store.tables import bindings
 
-KEEP_SECONDS = 30 * 24 * 3600
-"""How long after the chain's end a binding is kept: a forgotten token could begin a second chain."""
+LEEWAY_SECONDS = 600
+"""More than any issuer's configured clock leeway: an expired token may still be presented that long."""
+REMEMBERED = 20_000
+"""Bindings kept in memory; the oldest are read again."""
 
 
 class SqlBindings:
@@ -20,25 +23,37 @@ class SqlBindings:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._known: dict[str, Binding] = {}
 
     async def bind(self, token_digest: str, proposed: Binding, now: int) -> Binding:
         """The binding in force: ``proposed`` if none was stored, else the stored one. ``now`` in Unix seconds.
 
         Raises:
-            StoreError: STORE_UNAVAILABLE.
+            StoreError: STORE_UNAVAILABLE; a binding that this process has seen needs no store.
         """
+        known = self._known.get(token_digest)
+        if known is not None and now <= known.token_expires:
+            return known
+        found = await self._insert_or_read(token_digest, proposed, now)
+        if len(self._known) >= REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[token_digest] = found
+        return found
+
+    async def _insert_or_read(self, token_digest: str, proposed: Binding, now: int) -> Binding:
         row = {
             "token_digest": token_digest,
             "agent": proposed.agent,
             "txn": proposed.txn,
             "root_expires": proposed.root_expires,
+            "token_expires": proposed.token_expires,
         }
-        columns = (bindings.c.agent, bindings.c.txn, bindings.c.root_expires)
+        columns = (bindings.c.agent, bindings.c.txn, bindings.c.root_expires, bindings.c.token_expires)
         async with transaction(self._engine) as connection:
             added = await connection.execute(insert(bindings).values(row).on_conflict_do_nothing())
             if added.rowcount:
-                await connection.execute(delete(bindings).where(bindings.c.root_expires < now - KEEP_SECONDS))
+                await connection.execute(delete(bindings).where(bindings.c.token_expires < now - LEEWAY_SECONDS))
                 return proposed
             found = await connection.execute(select(*columns).where(bindings.c.token_digest == token_digest))
-            agent, txn, root_expires = found.one()
-        return Binding(agent, txn, root_expires)
+            agent, txn, root_expires, token_expires = found.one()
+        return Binding(agent, txn, root_expires, token_expires)

@@ -57,8 +57,9 @@ bindings = Table(
     Column("agent", Text, nullable=False),
     Column("txn", Text, nullable=False),
     Column("root_expires", BigInteger, nullable=False),
+    Column("token_expires", BigInteger, nullable=False),
 )
-Index("bindings_root_expires", bindings.c.root_expires)
+Index("bindings_token_expires", bindings.c.token_expires)
 
 task_owners = Table(
     "task_owners",

@@ -54,7 +54,7 @@ def test_plain_http_on_this_host_has_no_spiffe_id(folder):
         ("groups: [finance-leads], team: finance", "team: finanz", 'people["corp|maria"].team: "finanz" is not a registered team'),
         ("issuer: https://login.test", "issuer: https://login.test/", "issuer corp is configured as https://login.test"),
         ("agent/analyst", "agent/planner", "agents.analyst.spiffe_id: this SPIFFE ID is already that of planner"),
-        ("spiffe://demo.test/agent/planner", "spiffe://demo.test", "agents.planner.spiffe_id: the path of the SPIFFE ID"),
+        ("spiffe://demo.test/agent/planner", "spiffe://demo.test", "agents.planner.spiffe_id: a workload's SPIFFE ID has a path"),
         ("  planner:", "  plan ner:", 'agents["plan ner"]: \'plan ner\' is not a name'),
         ("  ledger:", "  ..:", "servers[\"..\"]: '..' is not a name"),
         ('9002/mcp", spiffe_id: spiffe://demo.test/server/ledger', '9002/mcp"', "servers.ledger.upstream.spiffe_id: an https upstream needs the SPIFFE ID"),

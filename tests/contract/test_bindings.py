@@ -4,13 +4,13 @@ import asyncio
 from typing import Any
 
 from gateway.core.ports import Binding
-from gateway.store.bindings import KEEP_SECONDS
+from gateway.store.bindings import LEEWAY_SECONDS
 
 NOW = 1_800_000_000
 
 
 def binding(agent: str, txn: str = "t1", ends: int = NOW + 900) -> Binding:
-    return Binding(agent, txn, ends)
+    return Binding(agent, txn, ends, ends + 86_400)
 
 
 async def test_the_first_presenter_is_bound_and_later_ones_see_it(open_store: Any) -> None:
@@ -31,12 +31,12 @@ async def test_many_at_once_agree_on_one(open_store: Any) -> None:
         assert found[0] in proposals
 
 
-async def test_a_binding_outlives_the_process_and_the_chain(open_store: Any) -> None:
+async def test_a_binding_outlives_the_process_the_chain_and_the_token(open_store: Any) -> None:
     first = binding("agent:planner")
     async with open_store() as store:
         await store.bindings.bind("d", first, NOW)
     async with open_store() as store:
-        later = NOW + 900 + KEEP_SECONDS - 1
+        later = NOW + 900 + 86_400 + LEEWAY_SECONDS
         # Another token's binding cleans up; this one isn't old enough.
         await store.bindings.bind("other", binding("agent:x", "t3", later + 900), later)
         assert await store.bindings.bind("d", binding("agent:thief"), later) == first
@@ -45,7 +45,7 @@ async def test_a_binding_outlives_the_process_and_the_chain(open_store: Any) -> 
 async def test_old_bindings_are_forgotten(open_store: Any) -> None:
     async with open_store() as store:
         await store.bindings.bind("d", binding("agent:planner"), NOW)
-        later = NOW + 900 + KEEP_SECONDS + 1
+        later = NOW + 900 + 86_400 + LEEWAY_SECONDS + 1
         await store.bindings.bind("other", binding("agent:x", "t3", later + 900), later)
         again = binding("agent:analyst", "t4", later + 900)
         assert await store.bindings.bind("d", again, later) == again

@@ -132,14 +132,14 @@ class TestBegin:
     def test_a_root_token_bound_to_another_is_refused(self) -> None:
         entry = agent("a", entry_point=True, clients=("cli",))
         with refused(Reason.ROOT_TOKEN_BOUND):
-            delegation.begin(entry, root(), Binding("agent:z", "t", NOW + 9), NOW, LIMITS)
+            delegation.begin(entry, root(), Binding("agent:z", "t", NOW + 9, NOW + 9), NOW, LIMITS)
         with refused(Reason.ROOT_TOKEN_BOUND):
-            delegation.begin(None, root(), Binding("agent:a", "t", NOW + 9), NOW, LIMITS)
+            delegation.begin(None, root(), Binding("agent:a", "t", NOW + 9, NOW + 9), NOW, LIMITS)
 
     def test_the_chain_of_a_root_token_ends_for_good(self) -> None:
         entry = agent("a", entry_point=True, clients=("cli",))
         with refused(Reason.CHAIN_EXPIRED):
-            delegation.begin(entry, root(), Binding("agent:a", "t", NOW), NOW, LIMITS)
+            delegation.begin(entry, root(), Binding("agent:a", "t", NOW, NOW + 9), NOW, LIMITS)
 
     def test_without_a_user_only_an_entry_point_begins(self) -> None:
         with refused(Reason.TOKEN_MISSING):

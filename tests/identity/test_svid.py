@@ -10,7 +10,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.identity.svid import PeerRejectedError, Refusal, parse_spiffe_id, trust_domain_of, verify_peer
+from gateway.core.spiffe import parse_spiffe_id, trust_domain_of
+from gateway.identity.svid import PeerRejectedError, Refusal, verify_peer
 from tests.identity.pki import NOW, Shape, World, key_usage, make, root
 
 AT = NOW.timestamp()

@@ -20,7 +20,7 @@ async def test_the_file_is_private(tmp_path: Path) -> None:
     path.touch(0o644)
     engine = await open_state(f"sqlite:///{path}")
     try:
-        await SqlBindings(engine).bind("d", Binding("a", "t", 1), 1)
+        await SqlBindings(engine).bind("d", Binding("a", "t", 1, 1), 1)
         modes = file_modes(tmp_path)
     finally:
         await engine.dispose()
@@ -35,7 +35,7 @@ async def test_a_locked_database_refuses(tmp_path: Path) -> None:
     other.execute("BEGIN IMMEDIATE")
     try:
         for asked in (
-            SqlBindings(engine).bind("d", Binding("a", "t", 1), 1),
+            SqlBindings(engine).bind("d", Binding("a", "t", 1, 1), 1),
             SqlTaskOwners(engine).claim("r", "t", "o", 2**40),
         ):
             with pytest.raises(StoreError) as caught:
@@ -54,7 +54,7 @@ async def test_a_failure_names_no_values(tmp_path: Path) -> None:
         other.execute("DROP TABLE bindings")
     other.close()
     with pytest.raises(StoreError) as caught:
-        await SqlBindings(engine).bind("secret-digest", Binding("a", "t", 1), 1)
+        await SqlBindings(engine).bind("secret-digest", Binding("a", "t", 1, 1), 1)
     await engine.dispose()
     assert "secret-digest" not in f"{caught.value!r} {caught.value} {caught.value.__cause__}"
 

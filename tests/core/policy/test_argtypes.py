@@ -2,7 +2,7 @@
 
 import pytest
 from cedarpy import Schema
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.policy.argtypes import Field, Record, Scalar, SetOf, field_at, kept, schema_with, tool_record
@@ -92,12 +92,14 @@ SCHEMAS = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_any_json_as_a_schema_gives_a_record(kit, value):
     schema = value if isinstance(value, dict) else {"properties": value}
     assert isinstance(tool_record(kit.tool("s", "t", input_schema=schema)), Record)
 
 
+@settings(deadline=None)
 @given(SCHEMAS)
 def test_whatever_is_typed_is_a_valid_cedar_schema(kit, schema):
     record = tool_record(kit.tool("s", "t", input_schema=schema))

@@ -1,7 +1,7 @@
 """Only typed values that a policy reads reach Cedar; anything else there is refused without repeating it."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.policy.argtypes import Field, Record, Scalar, SetOf
@@ -75,6 +75,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from([*RECORD.declared, "other"]), JSON))
 def test_any_json_fits_exactly_or_is_refused(kit, sent):
     try:

@@ -151,6 +151,7 @@ TEXT = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(TEXT)
 def test_any_text_loads_or_is_refused_with_a_place(kit, firm, text):
     found = compile_bundle(kit.files(text), kit.SCHEMA, firm)

@@ -3,7 +3,7 @@
 import json
 
 from cedarpy import Schema
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -79,6 +79,7 @@ HOSTILE = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(HOSTILE, st.lists(HOSTILE), HOSTILE)
 def test_whatever_a_token_says_stays_text(kit, firm, subject, words, email):
     token = User(issuer="i", idp="corp", subject=subject, email=email or None, roles=tuple(words), groups=tuple(words))

@@ -104,6 +104,25 @@ def test_what_arguments_shield_from_overflow_is_not_evaluated_without_them():
     assert "principal.x + 1" in derived(f"permit {SCOPE} when {{ principal.x + 1 > 2 && context.args.a.b.c }};")
 
 
+SHIELDS = '(if {} then principal.hasTag("a") else principal.hasTag("a")) && principal.getTag("a") == "x"'
+
+
+def test_what_a_choice_by_arguments_shields_is_not_evaluated_without_them():
+    assert derived(f"permit {SCOPE} when {{ {SHIELDS.format('context.args.a.b.c')} }};") == "true"
+
+
+def test_a_shielded_tag_does_not_hide_a_tool(kit, firm):
+    scope = '(principal is Agent, action == Action::"invokeTool", resource is Tool)'
+    tagged = SHIELDS.format(f"{PAY} && context.args.ledger.pay.amount > 10")
+    bundle = kit.loaded(
+        kit.files(f'@id("all") permit {scope};', f'@id("tagged") permit {scope} when {{ {tagged} }};'), firm
+    )
+    call = kit.hop(resource=Uid("Tool", "ledger/pay"), arguments={"amount": 1, "to": "x"})
+    assert isinstance(decide(call, bundle, firm, 1), Permit)
+    listing = kit.hop("analyst", "listTools", Uid("McpServer", "ledger"))
+    assert may_call(listing, bundle, firm, firm.servers["ledger"].tools["pay"], 1)
+
+
 def test_forbids_that_people_can_lift_are_dropped_and_others_kept_as_they_are():
     assert derived(f'@approval("g") forbid {SCOPE} unless {{ context.approved }};') is None
     (policy,) = policies_to_pst(f"forbid {SCOPE} when {{ principal.x }};").static_policies.values()

@@ -3,7 +3,7 @@
 import pytest
 from msgspec import structs
 
-from gateway.core.policy.bundle import Bundle, PolicySource, compile_bundle
+from gateway.core.policy.bundle import OPEN, Bundle, PolicySource, compile_bundle
 
 INVOKE = 'principal is Agent, action == Action::"invokeTool", resource'
 TEAM = '(principal is Agent, action == Action::"invokeTool", resource in Team::"finance");'
@@ -30,7 +30,7 @@ def refused(kit, registry, text, path="platform/test.cedar"):
         ),
         ('@id("") permit (principal, action, resource);', 1, "1 to 128"),
         ('@id("a b") permit (principal, action, resource);', 1, "1 to 128"),
-        ('@id("(open)") forbid (principal, action, resource);', 1, "1 to 128"),
+        (f'@id("{OPEN}") forbid (principal, action, resource);', 1, "1 to 128"),
         (
             '@id("a")\n@aproval("finance-leads") forbid (principal, action, resource) unless { context has user };',
             2,

@@ -2,7 +2,7 @@
 
 import pytest
 from cedarpy import policies_to_pst
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.policy.render import quoted, render
@@ -47,6 +47,7 @@ def test_rendering_reads_as_written():
     assert render(expression(text)).replace("(", "").replace(")", "") == text
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_quoted_strings_round_trip_and_hold_no_control_characters(text):
     assert quoted(text).isprintable()

@@ -1,7 +1,7 @@
 """Splitting policy files: every problem has its line, and no text reaches Cedar's parser that could crash it."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.policy.source import (
@@ -70,6 +70,7 @@ def test_a_file_has_a_largest_size():
     assert isinstance(split(" " * 1_000_001), Problem)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_split_or_refused(text):
     found = split(text)

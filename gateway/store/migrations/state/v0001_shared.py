@@ -15,8 +15,9 @@ def upgrade() -> None:
         sa.Column("agent", sa.Text, nullable=False),
         sa.Column("txn", sa.Text, nullable=False),
         sa.Column("root_expires", sa.BigInteger, nullable=False),
+        sa.Column("token_expires", sa.BigInteger, nullable=False),
     )
-    op.create_index("bindings_root_expires", "bindings", ["root_expires"])
+    op.create_index("bindings_token_expires", "bindings", ["token_expires"])
     op.create_table(
         "task_owners",
         sa.Column("route", sa.Text, primary_key=True),
