@@ -10,9 +10,14 @@ from demo.site import REPOSITORY, SOURCES, Site
 
 
 def write_clients(site: Site) -> None:
-    """Write ``client.py`` and ``curl.sh``, with this run's URL and files, into the work directory."""
+    """Write ``client.py``, ``curl.sh`` and ``env.sh``, with this run's URL and files, into the work directory."""
     values = {
         "data_url": site.data_url,
+        "public_url": site.public_url,
+        "health_url": site.health_url,
+        "config": site.config,
+        "root": site.root,
+        "hopgate": " ".join(map(shlex.quote, hopgate())),
         "issuer_url": site.issuer_url,
         "issuer_key": site.issuer_key,
         "trust_bundle": site.trust_bundle,
@@ -21,7 +26,7 @@ def write_clients(site: Site) -> None:
         "repository": REPOSITORY,
         "python": sys.executable,
     }
-    for name in ("client.py", "curl.sh"):
+    for name in ("client.py", "curl.sh", "env.sh"):
         template = Template((SOURCES / "config" / f"{name}.txt").read_text(encoding="utf-8"))
         (site.root / name).write_text(template.substitute(values), encoding="utf-8")
 
@@ -40,6 +45,7 @@ look
   metrics        {site.health_url}/metrics
   one chain      {command} audit show {txn} {config}
   refusals       {command} audit query --verdict deny {config}
+  tour           . {root / "env.sh"}, then docs/REFUSALS.md
 
 point your own MCP client at the gateway
   url            {resource}

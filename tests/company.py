@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from gateway.identity.dev import IssuedFiles, issue_svid
+from gateway.store.query import AuditReader, Filters, Found
 
 DOMAIN = "demo.test"
 POLICIES = {
@@ -100,6 +101,14 @@ class Company:
     @property
     def public_url(self) -> str:
         return f"https://127.0.0.1:{self.public_port}"
+
+    @property
+    def store_url(self) -> str:
+        return f"sqlite:///{self.directory / 'hopgate.db'}"
+
+    def records(self) -> tuple[Found, ...]:
+        """Decisions and refusals that the gateway recorded, oldest first."""
+        return AuditReader(self.store_url).query(Filters(limit=1000)).found[::-1]
 
     def svid(self, path: str) -> IssuedFiles:
         """Certificate, key and bundle of ``spiffe://demo.test/<path>``, usable on loopback."""

@@ -1,16 +1,25 @@
-"""Running gateways and upstreams for tests, in the test's own event loop, over real TLS."""
+"""Running gateways, upstreams and clients for tests, over real TLS; all but ``served`` in the test's own event loop."""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import uvicorn
+from mcp.client.client import Client
+from mcp.client.streamable_http import streamable_http_client
 
 from gateway import app
 from gateway.config.problems import Problems
 from tests.company import Company
+from tests.peers.process import started
+
+HOPGATE = Path(sys.executable).with_name("hopgate")
+"""The installed command."""
 
 
 @asynccontextmanager
@@ -34,7 +43,12 @@ async def running(company: Company) -> AsyncIterator[app.Ports]:
 async def asgi(application: Any, company: Company, svid: str, port: int) -> AsyncIterator[None]:
     """An ASGI application as an upstream of the company: HTTPS, with its SVID, for certificates of the company only."""
     config = uvicorn.Config(
-        application, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=1, **company.server(svid)
+        application,
+        host="127.0.0.1",
+        port=port,
+        log_level="warning",
+        timeout_graceful_shutdown=1,
+        **company.server(svid),
     )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
@@ -46,3 +60,24 @@ async def asgi(application: Any, company: Company, svid: str, port: int) -> Asyn
             yield
         finally:
             server.should_exit = True
+
+
+@asynccontextmanager
+async def served(config: Path, environ: Mapping[str, str] | None = None) -> AsyncIterator[None]:
+    """``hopgate serve`` as a process of its own, ready for calls until the block ends."""
+    async with started([HOPGATE, "serve", "--config", config], ready="/readyz", env=environ):
+        yield
+
+
+@asynccontextmanager
+async def mcp_client(
+    company: Company, agent: str = "planner", server: str = "ledger", *, mode: str = "auto", token: str = ""
+) -> AsyncIterator[Client]:
+    """The official client, connected as ``agent``; by default with a fresh token of Maria's."""
+    url = f"{company.data_url}/mcp/{server}"
+    headers = {"Authorization": f"Bearer {token or company.token(url)}"}
+    async with (
+        httpx2.AsyncClient(verify=company.client(agent), headers=headers, timeout=20) as http,
+        Client(streamable_http_client(url, http_client=http), mode=mode) as client,
+    ):
+        yield client

@@ -75,6 +75,8 @@ async def serve(
             on_ready(ports)
             await stop.wait()
             watch.draining = True
+            await asyncio.gather(*(listener.drain() for listener in listeners.values()))
+            gate.stopping.set()
             await asyncio.gather(*(listener.stop() for listener in listeners.values()))
             recording.cancel()
 

@@ -71,7 +71,10 @@ class PeerRejectedError(Exception):
 
 
 def thumbprint(certificate_der: bytes) -> str:
-    """``x5t#S256`` (RFC 8705 §3.1): unpadded base64url of the certificate's SHA-256."""
+    """``x5t#S256`` (RFC 8705 §3.1): unpadded base64url of the certificate's SHA-256.
+
+    Good to demand one certificate, never to exclude one: a holder can respell its signature, and so the hash.
+    """
     return base64.urlsafe_b64encode(hashlib.sha256(certificate_der).digest()).rstrip(b"=").decode()
 
 

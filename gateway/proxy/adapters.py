@@ -35,11 +35,19 @@ class Adapter(Protocol):
         ...
 
     def named_tasks(self, call: Call) -> tuple[str, ...]:
-        """Tasks and contexts that the caller must own."""
+        """Tasks that the caller must own."""
+        ...
+
+    def named_contexts(self, call: Call) -> tuple[str, ...]:
+        """Contexts that nobody else may own: a caller may begin one under a name of its own."""
         ...
 
     def created_tasks(self, value: Any) -> tuple[str, ...]:
         """Tasks and contexts in an answer, the caller's from now on."""
+        ...
+
+    def is_message(self, event_name: str) -> bool:
+        """Whether a stream's event of that name holds a message; clients of the protocol pass over the others."""
         ...
 
     def encode(self, call: Call, session: str | None, trace: Mapping[str, str], snapshot: Snapshot) -> Outgoing:
@@ -84,9 +92,17 @@ class McpAdapter:
         """None: MCP tasks aren't carried."""
         return ()
 
+    def named_contexts(self, call: Call) -> tuple[str, ...]:
+        """None: MCP has no contexts."""
+        return ()
+
     def created_tasks(self, value: Any) -> tuple[str, ...]:
         """None: MCP tasks aren't carried."""
         return ()
+
+    def is_message(self, event_name: str) -> bool:
+        """Only events without a name of their own."""
+        return event_name == "message"
 
     def encode(self, call: Call, session: str | None, trace: Mapping[str, str], snapshot: Snapshot) -> Outgoing:
         """See ``protocols.mcp.encode``; the called tool's registered schema says which headers repeat arguments."""
@@ -129,14 +145,21 @@ class A2aAdapter:
         return call.method == a2a.CARD_METHOD
 
     def named_tasks(self, call: Call) -> tuple[str, ...]:
-        """Tasks and contexts of the message, and those it refers to."""
-        ids = a2a.named_ids(call)
-        return (*ids.tasks, *ids.contexts)
+        """The task of the message, and those it refers to."""
+        return _tasks(a2a.named_ids(call))
+
+    def named_contexts(self, call: Call) -> tuple[str, ...]:
+        """The context of the message."""
+        return _contexts(a2a.named_ids(call))
 
     def created_tasks(self, value: Any) -> tuple[str, ...]:
         """Tasks and contexts of the answer."""
         ids = a2a.task_ids(value)
-        return (*ids.tasks, *ids.contexts)
+        return (*_tasks(ids), *_contexts(ids))
+
+    def is_message(self, event_name: str) -> bool:
+        """All events: the official server names those that hold an error ``error``."""
+        return True
 
     def encode(self, call: Call, session: str | None, trace: Mapping[str, str], snapshot: Snapshot) -> Outgoing:
         """See ``protocols.a2a.encode``."""
@@ -158,6 +181,14 @@ class A2aAdapter:
 def adapter_of(protocol: ProtocolName) -> Adapter:
     """The adapter of a route's protocol."""
     return McpAdapter() if protocol == "mcp" else A2aAdapter()
+
+
+def _tasks(ids: a2a.Ids) -> tuple[str, ...]:
+    return tuple(f"task:{task}" for task in ids.tasks)
+
+
+def _contexts(ids: a2a.Ids) -> tuple[str, ...]:
+    return tuple(f"context:{context}" for context in ids.contexts)
 
 
 def _check(call: Call, carried: Container[str], code: int) -> None:

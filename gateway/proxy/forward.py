@@ -42,15 +42,18 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
     upstream = snapshot.registry.upstream_of(hop.route)
     if upstream is None:
         raise UpstreamError(Reason.UPSTREAM_UNREACHABLE, f"{hop.route.path} has no upstream")
+    relay = Relay(gate, passage, grant, upstream)
+    if hop.call.request_id is not None:
+        # Any answer may be a stream: better refused now than once the upstream has done its work.
+        _check_streams(gate, passage, relay)
     with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT) as span:
         adapter = adapter_of(hop.route.protocol)
         outgoing = adapter.encode(hop.call, passage.upstream_session, span.traceparent(), snapshot)
         answer = await gate.upstreams.send(grant, upstream, outgoing)
     try:
         _check_status(answer, passage)
-        relay = Relay(gate, passage, grant, upstream)
         if answer.kind == "sse":
-            return _open_stream(gate, passage, answer, relay)
+            return await _open_stream(gate, passage, answer, relay)
         return await _whole(gate, passage, answer, relay)
     except BaseException:
         answer.close()
@@ -82,19 +85,26 @@ async def _whole(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Re
     return Answer(status, headers, body)
 
 
-def _open_stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Relay) -> Answer:
-    caller = relay.caller
-    if gate.streams[caller] >= passage.limits.streams_per_agent:
+def _check_streams(gate: Gate, passage: Passage, relay: Relay) -> None:
+    if gate.streams[relay.caller] >= passage.limits.streams_per_agent:
         raise HopError(Reason.TOO_MANY_STREAMS, f"the limit is {passage.limits.streams_per_agent} streams a caller")
-    gate.streams[caller] += 1
-    gate.metrics.stream_opened(relay.protocol)
-    return Answer(200, STREAM_HEADERS + relay.session_headers(answer), _stream(gate, passage, answer, relay))
+
+
+async def _open_stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Relay) -> Answer:
+    _check_streams(gate, passage, relay)
+    stream = _stream(gate, passage, answer, relay)
+    # Begun here, since closing a generator that never ran would skip its end.
+    await anext(stream)
+    return Answer(200, STREAM_HEADERS + relay.session_headers(answer), stream)
 
 
 async def _stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Relay) -> AsyncIterator[bytes]:
     """The events on their way to the client. Ends with an answer, or with the reason why there is none."""
-    error: HopError | None = HopError(Reason.CLIENT_CLOSED, "the client left the stream")
+    error: HopError | None = HopError(Reason.INTERNAL_ERROR, "the stream broke off")
+    gate.streams[relay.caller] += 1
+    gate.metrics.stream_opened(relay.protocol)
     try:
+        yield b""
         async for piece in _events(passage, answer, relay):
             yield piece
         error = None
@@ -102,6 +112,9 @@ async def _stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: R
         error = failed
         observe_failure(gate, passage, failed)
         yield encode_event(Event(reply_to(gate, passage, failed).body.decode()))
+    except (GeneratorExit, asyncio.CancelledError):
+        error = gate.cut_off()
+        raise
     finally:
         answer.close()
         gate.streams[relay.caller] -= 1
@@ -115,7 +128,7 @@ async def _events(passage: Passage, answer: UpstreamAnswer, relay: Relay) -> Asy
         for frame in parser.feed(piece):
             if isinstance(frame, Comment):
                 yield encode_comment()
-            elif frame.data and frame.name == "message":
+            elif frame.data and relay.is_message(frame.name):
                 value = await relay.take(parse_answer(frame.data.encode(), passage.limits))
                 if value is not None:
                     yield encode_message(value)

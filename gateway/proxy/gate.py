@@ -1,5 +1,6 @@
 """What the data path is made of: every part a hop meets, handed in by ``app``; and the facts of one attempt."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -8,9 +9,11 @@ from time import perf_counter
 
 from structlog.typing import FilteringBoundLogger
 
+from gateway.core.errors import HopError
 from gateway.core.limits import Limits
 from gateway.core.model import Call, Chain, Hop, Presented, Route
 from gateway.core.ports import AuditLog, Bindings, Sealer, TaskOwners
+from gateway.core.reasons import Reason
 from gateway.core.registry import Agent
 from gateway.core.snapshot import Snapshot
 from gateway.identity.signer import Signer
@@ -56,6 +59,14 @@ class Gate:
     new_id: Callable[[], str]
     streams: Counter[str] = field(default_factory=Counter)
     """Open streams by caller, for the limit."""
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when hops that outlast the graceful stop are ended."""
+
+    def cut_off(self) -> HopError:
+        """Why a hop was cancelled: its client left, or the gateway is stopping."""
+        if self.stopping.is_set():
+            return HopError(Reason.DRAINING, "the hop outlasted graceful_stop_seconds")
+        return HopError(Reason.CLIENT_CLOSED, "the client left before the answer ended")
 
 
 @dataclass

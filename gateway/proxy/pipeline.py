@@ -9,8 +9,8 @@ import asyncio
 import msgspec
 
 from gateway.core import delegation, scope
-from gateway.core.audit import decision_record
-from gateway.core.errors import HopError, TokenError
+from gateway.core.audit import Record, decision_record
+from gateway.core.errors import HopError, StoreError, TokenError
 from gateway.core.model import (
     Call,
     Chain,
@@ -58,7 +58,7 @@ class Pipeline:
             gate.log.error("hop failed", decision_id=passage.id, error=type(error).__name__, exc_info=True)
             return await refuse(gate, passage, HopError(Reason.INTERNAL_ERROR, type(error).__name__))
         except asyncio.CancelledError:
-            await refuse(gate, passage, HopError(Reason.CLIENT_CLOSED, "the client left before the answer began"))
+            await refuse(gate, passage, gate.cut_off())
             raise
 
     async def _carry(self, passage: Passage) -> Answer:
@@ -87,6 +87,7 @@ class Pipeline:
         decision, minted = await self._decide(passage, hop)
         if minted is None:
             return await cards.answer(gate, passage, decision)
+        await self._claim_contexts(passage, hop)
         return await forward(gate, passage, Grant(hop, decision, minted))
 
     async def _present(self, passage: Passage, route: Route) -> Presented:
@@ -121,6 +122,17 @@ class Pipeline:
         for task in adapter_of(route.protocol).named_tasks(call):
             if await self._gate.tasks.owner(route.path, task) != whose:
                 raise HopError(Reason.TASK_UNKNOWN, "no such task for this caller on this route")
+        for context in adapter_of(route.protocol).named_contexts(call):
+            if await self._gate.tasks.owner(route.path, context) not in (None, whose):
+                raise HopError(Reason.TASK_UNKNOWN, "no such context for this caller on this route")
+
+    async def _claim_contexts(self, passage: Passage, hop: Hop) -> None:
+        """A context that the caller names first is the caller's from now on, before its upstream learns of it."""
+        expires = passage.at // 1000 + passage.limits.task_seconds
+        whose = sessions.owner(hop.chain, hop.peer)
+        for context in adapter_of(hop.route.protocol).named_contexts(hop.call):
+            if not await self._gate.tasks.claim(hop.route.path, context, whose, expires):
+                raise HopError(Reason.TASK_UNKNOWN, "no such context for this caller on this route")
 
     async def _decide(self, passage: Passage, hop: Hop) -> tuple[Permit, Minted | None]:
         """The permit, and the token to forward with unless the gateway answers itself; recorded, or refused."""
@@ -137,12 +149,20 @@ class Pipeline:
                 trace_id=passage.span(gate.tracing).trace_id,
                 minted=minted,
             )
-            await gate.audit.append(record)
-        passage.decided = True
+            await self._record(passage, record)
         observe(gate, passage, decision, record)
         if not isinstance(decision, Permit):
             raise DeniedError(decision, cure)
         return decision, minted
+
+    async def _record(self, passage: Passage, record: Record) -> None:
+        # A client that leaves meanwhile doesn't take the record back; only a store that fails does.
+        passage.decided = True
+        try:
+            await self._gate.audit.append(record)
+        except StoreError:
+            passage.decided = False
+            raise
 
     def _narrowed(self, passage: Passage, permit: Permit) -> tuple[Decision, Minted | None, frozenset[str]]:
         """What the permit may carry on: the token, or the denial and the issuer scopes that would cure it."""

@@ -44,8 +44,13 @@ class Relay:
         self._ok = True
         self._detail = ""
         self._hidden: tuple[str, ...] = ()
+        self._claimed: set[str] = set()
         self._bytes = 0
         self._events = 0
+
+    def is_message(self, event_name: str) -> bool:
+        """Whether an event of that name is to be taken."""
+        return self._adapter.is_message(event_name)
 
     def session_headers(self, answer: UpstreamAnswer) -> Headers:
         """The session that the upstream opened, sealed for this caller on this route."""
@@ -97,8 +102,8 @@ class Relay:
         self.ended = True
 
     def end_of_stream(self, *, within_event: bool) -> None:
-        """The upstream's stream is over; A2A's end when it likes, MCP's only with the answer."""
-        if within_event or self.protocol == "mcp":
+        """The upstream's stream is over; A2A's ends after any event, MCP's only with the answer."""
+        if within_event or self.protocol == "mcp" or not self._events:
             raise UpstreamError(Reason.UPSTREAM_RESET, "the stream ended before the answer")
         self.ended = True
 
@@ -126,10 +131,13 @@ class Relay:
     async def _claim_tasks(self, value: Any) -> None:
         hop, limits = self._hop, self._passage.limits
         whose = sessions.owner(hop.chain, hop.peer)
+        expires = hop.now // 1000 + limits.task_seconds
         for task in self._adapter.created_tasks(value):
-            expires = hop.now // 1000 + limits.task_seconds
+            if task in self._claimed:
+                continue
             if not await self._gate.tasks.claim(hop.route.path, task, whose, expires):
                 raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the answer names another caller's task")
+            self._claimed.add(task)
 
     async def _refuse_inbound(self, request: Inbound) -> None:
         session = self._passage.upstream_session

@@ -20,6 +20,8 @@ from gateway.proxy.exchange import Answer, Exchange, Listener
 from gateway.proxy.problem import problem
 
 SERVER = "hopgate"
+CUT_SECONDS = 1.0
+"""Time for a hop that is ended to write its outcome, and for a connection to close."""
 Handle = Callable[[Exchange], Awaitable[Answer]]
 OnMalformed = Callable[[str], None]
 """Told the kind of each request that isn't HTTP; such a request has no head to record."""
@@ -62,7 +64,7 @@ class _Server(web.Server):
 
 
 class HttpListener:
-    """One bound port. ``start`` binds, ``stop`` lets running hops finish within ``graceful_stop_seconds``."""
+    """One bound port. ``start`` binds; ``drain`` lets running hops finish; ``stop`` ends those that don't."""
 
     def __init__(
         self, name: Listener, handle: Handle, context: SSLContext, limits: Limits, on_malformed: OnMalformed
@@ -73,6 +75,7 @@ class HttpListener:
         self._context = context
         self._limits = limits
         self._runner: web.ServerRunner | None = None
+        self._running: set[asyncio.Task[Any]] = set()
 
     async def start(self, host: str, port: int) -> int:
         """Bind and serve; the port in use, which the kernel picked where ``port`` is 0."""
@@ -86,19 +89,37 @@ class HttpListener:
             access_log=None,
             lingering_time=1.0,
         )
-        self._runner = web.ServerRunner(server, shutdown_timeout=self._limits.graceful_stop_seconds)
+        self._runner = web.ServerRunner(server, shutdown_timeout=CUT_SECONDS)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, ssl_context=self._context, backlog=1024)
         await site.start()
         bound: int = self._runner.addresses[0][1]
         return bound
 
+    async def drain(self) -> None:
+        """Accept nothing new; wait for running hops, at most ``graceful_stop_seconds``."""
+        if self._runner is None or self._runner.server is None:
+            return
+        for site in tuple(self._runner.sites):
+            await site.stop()
+        self._runner.server.pre_shutdown()
+        if self._running:
+            await asyncio.wait(self._running, timeout=self._limits.graceful_stop_seconds)
+
     async def stop(self) -> None:
-        """Accept nothing new; wait for running hops, then cancel what is left."""
+        """End the hops that still run, wait until their outcomes are written, and close every connection."""
+        for hop in self._running:
+            hop.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=CUT_SECONDS)
         if self._runner is not None:
             await self._runner.cleanup()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        hop = asyncio.current_task()
+        if hop is not None:
+            self._running.add(hop)
+            hop.add_done_callback(self._running.discard)
         answer = await self._handle(self._exchange(request))
         if isinstance(answer.body, bytes):
             response = web.Response(status=answer.status, body=answer.body)

@@ -1,4 +1,4 @@
-// A certified OpenID provider with one client and whoever logs in; argv: port (0 = any free one).
+// A certified OpenID provider with one client and whoever logs in; argv: port (0 = any free one), key id.
 // Access tokens are RS256 `at+jwt` for whatever resource is asked for (RFC 8707, RFC 9068), ten minutes long.
 import { createServer } from 'node:http';
 import { generateKeyPairSync } from 'node:crypto';
@@ -8,7 +8,7 @@ const SCOPES = 'ledger.read ledger.pay reports.publish';
 const GROUPS = { maria: ['finance-leads'], ivan: [] };
 
 const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-const signing = { ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256', kid: 'peer-1' };
+const signing = { ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256', kid: process.argv[3] ?? 'peer-1' };
 
 const profile = (login) => ({
   email: `${login}@example.test`,

@@ -26,16 +26,23 @@ class LoginFailedError(Exception):
 
 
 @contextlib.asynccontextmanager
-async def oidc_provider() -> AsyncIterator[str]:
-    """Run the provider; yields its issuer, e.g. ``http://127.0.0.1:41234``."""
+async def oidc_provider(port: int = 0, kid: str = "peer-1") -> AsyncIterator[str]:
+    """Run the provider with a new key called ``kid``; yields its issuer, e.g. ``http://127.0.0.1:41234``."""
     node = require("node")
     require("npm:oidc-provider")
-    async with started([node, PEERS / "oidc-provider.mjs", "0"], ready="issuer ") as line:
+    async with started([node, PEERS / "oidc-provider.mjs", str(port), kid], ready="issuer ") as line:
         yield line.removeprefix("issuer ")
 
 
 async def log_in(issuer: str, resource: str, *, login: str = "maria", scope: str = "openid ledger.read") -> str:
     """An access token of ``login`` for ``resource``, by the whole code flow."""
+    return (await token_answer(issuer, resource, login=login, scope=scope))["access_token"]
+
+
+async def token_answer(
+    issuer: str, resource: str, *, login: str = "maria", scope: str = "openid ledger.read"
+) -> Mapping[str, str]:
+    """What the token endpoint answers at the end of the flow; with scope ``openid`` an ID token is in it too."""
     verifier = secrets.token_urlsafe(48)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     cookies = aiohttp.CookieJar(unsafe=True)  # an IP address as host counts as unsafe
@@ -63,11 +70,10 @@ async def log_in(issuer: str, resource: str, *, login: str = "maria", scope: str
             "resource": resource,
         }
         async with browser.post(metadata["token_endpoint"], data=exchange) as response:
-            tokens = await response.json()
+            tokens: Mapping[str, str] = await response.json()
             if response.status != 200:
                 raise LoginFailedError(f"token endpoint: {response.status} {tokens.get('error')}")
-            token: str = tokens["access_token"]
-            return token
+            return tokens
 
 
 async def authorize(

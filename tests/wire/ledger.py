@@ -6,7 +6,17 @@ from typing import Any
 
 import anyio
 from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
+from mcp.shared.exceptions import MCPError
+from mcp_types import SamplingMessage, TextContent
+from pydantic import BaseModel
+
+
+class Confirmation(BaseModel):
+    """What the ledger would ask a person for."""
+
+    sure: bool
 
 
 @dataclass
@@ -16,9 +26,20 @@ class Ledger:
     stateless: bool = False
     json_response: bool = False
     headers: list[dict[str, str]] = field(default_factory=list)
+    raw_headers: list[list[tuple[str, str]]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    sessions: set[str] = field(default_factory=set)
+    """Session ids that the ledger gave out."""
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: dict[str, str] = field(default_factory=dict)
+    """What the server asked of its client during a call → the answer that it got."""
     started: asyncio.Event = field(default_factory=asyncio.Event)
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+    """Lets ``slow`` end."""
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    """The gateway closed a connection before its answer ended."""
 
     @property
     def application(self) -> Any:
@@ -29,25 +50,57 @@ class Ledger:
         )
 
         async def recorded(scope: Any, receive: Any, send: Any) -> None:
-            if scope["type"] == "http":
-                self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
-            await inner(scope, receive, send)
+            if scope["type"] != "http":
+                return await inner(scope, receive, send)
+            self.raw_headers.append([(name.decode(), value.decode()) for name, value in scope["headers"]])
+            self.headers.append(dict(self.raw_headers[-1]))
+
+            async def received() -> Any:
+                message = await receive()
+                if message["type"] == "http.request":
+                    self.bodies.append(message.get("body", b""))
+                elif message["type"] == "http.disconnect":
+                    self.left.set()
+                return message
+
+            async def sent(message: Any) -> None:
+                named = dict(message.get("headers", ()))
+                if b"mcp-session-id" in named:
+                    self.sessions.add(named[b"mcp-session-id"].decode())
+                await send(message)
+
+            return await inner(scope, received, sent)
 
         return recorded
 
     def _server(self) -> MCPServer:
         server = MCPServer("ledger")
+        self._add_accounts(server)
+        self._add_long_calls(server)
+        self._add_unwanted(server)
+        return server
 
+    def _add_accounts(self, server: MCPServer) -> None:
         @server.tool()
         def read_balance(account: str = "operations") -> dict[str, Any]:
             self.calls.append(("read_balance", {"account": account}))
             return {"account": account, "balance": 128150}
 
         @server.tool()
+        def list_entries(account: str) -> list[str]:
+            self.calls.append(("list_entries", {"account": account}))
+            raise ToolError(f"account {account} is closed")
+
+        @server.tool()
+        def pay(amount: int, to: str, memo: str = "") -> dict[str, Any]:
+            self.calls.append(("pay", {"amount": amount, "to": to}))
+            return {"paid": amount}
+
+    def _add_long_calls(self, server: MCPServer) -> None:
+        @server.tool()
         async def count(to: int, ctx: Context) -> int:
             for number in range(1, to + 1):
                 await ctx.report_progress(number, to, f"step {number}")
-                await asyncio.sleep(0.01)
             return to
 
         @server.tool()
@@ -55,17 +108,32 @@ class Ledger:
             self.started.set()
             try:
                 await ctx.report_progress(0, 1, "begun")
-                await anyio.sleep(30)
+                with anyio.fail_after(30):
+                    await self.release.wait()
             except anyio.get_cancelled_exc_class():
                 self.cancelled.set()
                 raise
+            self.finished.set()
             return "done"
 
         @server.tool()
-        def pay(amount: int, to: str, memo: str = "") -> dict[str, Any]:
-            self.calls.append(("pay", {"amount": amount, "to": to}))
-            return {"paid": amount}
+        async def consult(ctx: Context) -> str:
+            """Asks its client for a model's answer and for a person's, and goes on without them."""
+            question = SamplingMessage(role="user", content=TextContent(type="text", text="pay?"))
+            asking = {
+                "sampling": lambda: ctx.session.create_message(
+                    [question], max_tokens=1, related_request_id=ctx.request_id
+                ),
+                "elicitation": lambda: ctx.elicit("pay?", Confirmation),
+            }
+            for name, ask in asking.items():
+                try:
+                    self.asked[name] = f"answered: {await ask()}"
+                except MCPError as refused:
+                    self.asked[name] = f"refused: {refused.error.code}"
+            return "went on alone"
 
+    def _add_unwanted(self, server: MCPServer) -> None:
         @server.tool()
         def delete_all() -> str:
             self.calls.append(("delete_all", {}))
@@ -75,5 +143,3 @@ class Ledger:
         def unregistered() -> str:
             self.calls.append(("unregistered", {}))
             return "never"
-
-        return server

@@ -1,7 +1,7 @@
 """A bundle of Cedar policies, compiled for one registry: it loads whole or not at all (POLICY 2.2).
 
 Whether a call is permitted is decided in ``decide``; this module only says which policies there are and
-prepares what every decision shares. Staged policies, slices and caches are not here.
+prepares what every decision shares. Staged policies, slices and cached decisions are not here.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gateway.core.policy.approval import approval_problems
 from gateway.core.policy.argtypes import Arguments, arguments_of, kept, schema_with
-from gateway.core.policy.entities import World, actions, load, registered
+from gateway.core.policy.entities import Handles, World, actions, load, registered
 from gateway.core.policy.footprint import Footprint, footprint, union
 from gateway.core.policy.listing import list_tree
 from gateway.core.policy.load_rules import (
@@ -21,6 +21,7 @@ from gateway.core.policy.load_rules import (
     argument_problems,
     context_problems,
     id_problems,
+    members_of,
     tier_problems,
 )
 from gateway.core.policy.rule import PolicyInfo, Rule, parse, policy_set
@@ -63,6 +64,7 @@ class Bundle(Struct, frozen=True, eq=False):
     arguments: Arguments
     world: World
     """The registry's entities, and the schema's actions."""
+    handles: Handles
     reads: Footprint
     registry: Registry
     digest_key: bytes | None
@@ -130,6 +132,7 @@ def _assemble(
         schema=slim_schema,
         arguments=arguments,
         world=world,
+        handles=Handles(slim_schema),
         reads=reads,
         registry=registry,
         digest_key=digest_key,
@@ -155,10 +158,11 @@ def _handle(trees: Mapping[str, pst.Template]) -> PolicySet:
 
 def _problems(rules: Sequence[Rule], registry: Registry, world: World, arguments: Arguments) -> Iterable[Problem]:
     known = vocabulary(registry, world)
+    members = members_of(world)
     yield from id_problems(rules)
     for rule in rules:
         yield from annotation_problems(rule)
-        yield from tier_problems(rule, registry, world)
+        yield from tier_problems(rule, registry, world, members)
         yield from context_problems(rule)
         yield from argument_problems(rule, arguments)
         yield from approval_problems(rule, known.groups)

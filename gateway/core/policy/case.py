@@ -11,7 +11,6 @@ from msgspec import Struct, structs
 
 from gateway.core.model import Hop
 from gateway.core.policy.bundle import Bundle
-from gateway.core.policy.entities import load
 from gateway.core.policy.evaluate import Evaluation, evaluate
 from gateway.core.policy.facts import Facts, Undecided, for_tool, gather, missing
 from gateway.core.reasons import Reason
@@ -51,7 +50,7 @@ def loaded(facts: Facts, bundle: Bundle) -> Case | Undecided:
     if absent is not None:
         return Undecided(Reason.POLICY_ERROR, absent)
     try:
-        entities = load(facts.world, (*facts.roots(), *bundle.reads.literals), bundle.schema)
+        entities = bundle.handles.load(facts.world, (*facts.roots(), *bundle.reads.literals))
     except ValueError:
         return Undecided(Reason.POLICY_ERROR, "an entity of the call does not fit the schema")
     return Case(facts, entities, bundle.schema)

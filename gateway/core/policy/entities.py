@@ -19,6 +19,8 @@ from gateway.core.registry import RISK, Agent, Model, Person, Registry, Server, 
 
 _BARE = frozenset({"Group", "Team", "AgentClass", "ToolSet", "ServerSet", "ResourceSet", "ModelSet", "DestinationSet"})
 """Entity types without attributes: a name is all there is to them."""
+MOST_HANDLES = 256
+"""Each holds some ten entities and the schema's actions."""
 
 
 class Entity(Struct, frozen=True):
@@ -216,6 +218,38 @@ def load(world: World, roots: Iterable[Uid], schema: Schema) -> Entities:
     Raises:
         ValueError: an entity does not fit the schema.
     """
+    return Entities.from_json_str(_document(world, roots), schema)
+
+
+class Handles:
+    """``load`` under one schema, remembering handles by the exact text they were parsed from.
+
+    The calls of one caller reach the same entities, and parsing them costs more than deciding. Bounded: the
+    oldest handle makes room.
+    """
+
+    def __init__(self, schema: Schema, most: int = MOST_HANDLES) -> None:
+        self._schema = schema
+        self._most = most
+        self._parsed: dict[str, Entities] = {}
+
+    def load(self, world: World, roots: Iterable[Uid]) -> Entities:
+        """A handle that holds all the roots reach.
+
+        Raises:
+            ValueError: an entity does not fit the schema.
+        """
+        document = _document(world, roots)
+        handle = self._parsed.get(document)
+        if handle is None:
+            handle = Entities.from_json_str(document, self._schema)
+            if len(self._parsed) >= self._most:
+                del self._parsed[next(iter(self._parsed))]
+            self._parsed[document] = handle
+        return handle
+
+
+def _document(world: World, roots: Iterable[Uid]) -> str:
     reached = world.closure(roots)
     texts = [world.text(entity) for entity in reached.values() if entity.uid.type != "Action"]
-    return Entities.from_json_str(f"[{','.join(texts)}]", schema)
+    return f"[{','.join(texts)}]"

@@ -21,7 +21,7 @@ from gateway.core.policy.rule import Rule, policy_set
 from gateway.core.policy.syntax import conditions, conjuncts, scope_tests, uid_of
 from gateway.core.registry import Registry
 
-_NEEDS = {
+_NEEDS: dict[pst.BinaryOpName, str] = {
     "eq": "",
     "not_eq": "anything but ",
     "less": "less than ",
@@ -32,7 +32,14 @@ _NEEDS = {
     "contains_all": "to contain all of ",
     "contains_any": "to contain any of ",
 }
-_MIRRORED = {"less": "greater", "less_eq": "greater_eq", "greater": "less", "greater_eq": "less_eq"}
+_MIRRORED: dict[pst.BinaryOpName, pst.BinaryOpName] = {
+    "eq": "eq",
+    "not_eq": "not_eq",
+    "less": "greater",
+    "less_eq": "greater_eq",
+    "greater": "less",
+    "greater_eq": "less_eq",
+}
 _SHOWN = 3
 
 
@@ -113,31 +120,16 @@ def _reason(part: pst.Expr, case: Case, witness: Witness) -> str:
     return f"condition not satisfied: {render(part)}"
 
 
-def _comparison(op: str, left: pst.Expr, right: pst.Expr, case: Case, witness: Witness) -> str:
+def _comparison(op: pst.BinaryOpName, left: pst.Expr, right: pst.Expr, case: Case, witness: Witness) -> str:
     """``<left> is <value>, needs <op> <right>``; a literal on the left is turned round."""
-    if isinstance(left, pst.StringLit | pst.LongLit | pst.BoolLit | pst.EntityLit) and (op in _MIRRORED or "eq" in op):
-        op, left, right = _MIRRORED.get(op, op), right, left
+    if isinstance(left, pst.StringLit | pst.LongLit | pst.BoolLit | pst.EntityLit) and op in _MIRRORED:
+        op, left, right = _MIRRORED[op], right, left
     value, needed = _shown(left, case, witness), _shown(right, case, witness)
     if value is None:
-        return f"condition not satisfied: {render(pst.BinaryOp(_named(op), left, right))}"
+        return f"condition not satisfied: {render(pst.BinaryOp(op, left, right))}"
     target = render(right)
     known = "" if needed is None or needed == target else f", which is {needed}"
     return f"{render(left)} is {value}, needs {_NEEDS[op]}{target}{known}"
-
-
-def _named(op: str) -> pst.BinaryOpName:
-    names: dict[str, pst.BinaryOpName] = {
-        "eq": "eq",
-        "not_eq": "not_eq",
-        "less": "less",
-        "less_eq": "less_eq",
-        "greater": "greater",
-        "greater_eq": "greater_eq",
-        "contains": "contains",
-        "contains_all": "contains_all",
-        "contains_any": "contains_any",
-    }
-    return names[op]
 
 
 def _shown(expr: pst.Expr, case: Case, witness: Witness) -> str | None:

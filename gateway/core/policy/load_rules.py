@@ -1,7 +1,7 @@
 """The rules that a policy must keep to be loaded, beyond Cedar's own: names, annotations, tiers, arguments."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from cedarpy import pst
 
@@ -16,6 +16,19 @@ from gateway.core.registry import Registry
 ANNOTATIONS = frozenset({"id", "owner", "description", "mode", "approval"})
 _ID = re.compile(r"[A-Za-z0-9_.:/#-]{1,128}")
 _EFFECT_OF_TIER = {"guardrails": "forbid", "baseline": "permit"}
+
+
+Members = Mapping[Uid, Sequence[Uid]]
+"""Direct members by set, server, group or team."""
+
+
+def members_of(world: World) -> Members:
+    """Who names whom as a parent in the registry."""
+    found: dict[Uid, list[Uid]] = {}
+    for uid, entity in world.registered.items():
+        for parent in entity.parents:
+            found.setdefault(parent, []).append(uid)
+    return found
 
 
 def id_problems(rules: Sequence[Rule]) -> Iterator[Problem]:
@@ -41,7 +54,7 @@ def annotation_problems(rule: Rule) -> Iterator[Problem]:
             yield rule.problem("@mode is not supported yet; keep policies that should not be enforced elsewhere", name)
 
 
-def tier_problems(rule: Rule, registry: Registry, world: World) -> Iterator[Problem]:
+def tier_problems(rule: Rule, registry: Registry, world: World, members: Members) -> Iterator[Problem]:
     """What the policy's folder does not allow it to say (POLICY 2.6)."""
     tier, team = rule.place.tier, rule.place.team
     wanted = _EFFECT_OF_TIER.get(tier)
@@ -52,7 +65,7 @@ def tier_problems(rule: Rule, registry: Registry, world: World) -> Iterator[Prob
     if team not in registry.teams:
         near = did_you_mean(team, registry.teams)
         yield rule.problem(f'the folder names team "{team}", which is not registered{near}')
-    elif not _within_team(rule.tree.resource, Uid("Team", team), world):
+    elif not _within_team(rule.tree.resource, Uid("Team", team), world, members):
         yield rule.problem(
             f'a policy of team "{team}" must be about its own resources: say `resource in Team::"{team}"`, '
             "or name a resource, or a set of resources, that all belong to the team",
@@ -86,17 +99,18 @@ def _optional(path: str, field: Field) -> str:
     )
 
 
-def _within_team(scope: pst.PrincipalOrResourceConstraint, team: Uid, world: World) -> bool:
-    """Whether the scope holds the policy to resources of the team, as the registry stands now."""
+def _within_team(scope: pst.PrincipalOrResourceConstraint, team: Uid, world: World, members: Members) -> bool:
+    """Whether the scope holds the policy to resources of the team, as the registry stands now.
+
+    Sets don't nest, so a set or server whose direct members are the team's holds nothing else.
+    """
     match scope:
         case pst.ScopeEq(entity=pst.EntityUid() as uid):
             return team in world.ancestors(uid_of(uid))
         case pst.ScopeIn(entity=pst.EntityUid() as uid) | pst.ScopeIsIn(entity=pst.EntityUid() as uid):
             within = uid_of(uid)
-            return team in world.ancestors(within) or _all_members_in(within, team, world)
+            inside = members.get(within, ())
+            return team in world.ancestors(within) or (
+                len(inside) > 0 and all(team in world.ancestors(member) for member in inside)
+            )
     return False
-
-
-def _all_members_in(group: Uid, team: Uid, world: World) -> bool:
-    members = [uid for uid in world.registered if uid != group and group in world.ancestors(uid)]
-    return bool(members) and all(team in world.ancestors(uid) for uid in members)

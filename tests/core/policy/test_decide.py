@@ -308,3 +308,11 @@ def test_ids_with_odd_characters_decide_as_others(kit, firm):
     odd = structs.replace(firm.agents["analyst"], name=name, spiffe_id=SpiffeId("spiffe://example.test/odd"))
     registry = structs.replace(firm, agents={**firm.agents, name: odd})
     assert isinstance(verdict(kit, registry, [ALL], kit.hop(name)), Permit)
+
+
+def test_a_token_that_is_not_unicode_is_denied(kit, firm):
+    user = User(issuer="https://login.example", idp="corp", subject="\ud800")
+    found = verdict(kit, firm, [ALL], kit.hop(user=user))
+    assert (type(found), found.reason) == (Deny, "policy_error")
+    odd_purpose = verdict(kit, firm, [ALL], kit.hop(purpose="\ud800"))
+    assert (type(odd_purpose), odd_purpose.reason) == (Deny, "policy_error")
