@@ -2,9 +2,13 @@
 
 import asyncio
 import os
+import re
+import socket
+import ssl
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,8 @@ from mcp.client.streamable_http import streamable_http_client
 from gateway import app
 from gateway.config.problems import Problems
 from tests.company import Company
-from tests.peers.process import started
+from tests.peers.process import ready_line, started
+from tests.peers.process import stop as stop_process
 
 HOPGATE = Path(sys.executable).with_name("hopgate")
 """The installed command."""
@@ -39,6 +44,19 @@ async def running(company: Company) -> AsyncIterator[app.Ports]:
             stop.set()
 
 
+class Announcing(uvicorn.Server):
+    """Says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Bind, then announce it."""
+        await super().startup(sockets)
+        self.listening.set()
+
+
 @asynccontextmanager
 async def asgi(application: Any, company: Company, svid: str, port: int) -> AsyncIterator[None]:
     """An ASGI application as an upstream of the company: HTTPS, with its SVID, for certificates of the company only."""
@@ -50,12 +68,11 @@ async def asgi(application: Any, company: Company, svid: str, port: int) -> Asyn
         timeout_graceful_shutdown=1,
         **company.server(svid),
     )
-    server = uvicorn.Server(config)
+    server = Announcing(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
+        await server.listening.wait()
         try:
             yield
         finally:
@@ -81,3 +98,56 @@ async def mcp_client(
         Client(streamable_http_client(url, http_client=http), mode=mode) as client,
     ):
         yield client
+
+
+@asynccontextmanager
+async def serving(company: Company) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The company's gateway as a process that a test may signal: ready when the block begins, gone when it ends.
+
+    Its output is ``gateway.log`` in the company's directory.
+    """
+    log = company.directory / "gateway.log"
+    config = company.write()
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            HOPGATE, "serve", "--config", config, stdout=output, stderr=asyncio.subprocess.STDOUT
+        )
+    try:
+        await ready_line(process, log, "/readyz")
+        yield process
+    finally:
+        await stop_process(process)
+
+
+@dataclass
+class Script:
+    """An upstream of bare bytes: ``answer`` is what a connection does once its request was read."""
+
+    answer: Callable[[asyncio.StreamWriter], Awaitable[None]]
+    requests: list[bytes] = field(default_factory=list)
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request and its answer; then the connection is closed."""
+        with suppress(OSError, asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+            self.requests.append(head + (await reader.readexactly(int(length[1])) if length else b""))
+            await self.answer(writer)
+        writer.close()
+
+
+@asynccontextmanager
+async def scripted(company: Company, svid: str | None, port: int, script: Script) -> AsyncIterator[None]:
+    """``script`` as an upstream of the company; in plain TCP without ``svid``."""
+    context = None
+    if svid is not None:
+        files = company.svid(svid)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(files.bundle))
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_cert_chain(files.certificate, files.key)
+    server = await asyncio.start_server(script.connected, "127.0.0.1", port, ssl=context)
+    try:
+        yield
+    finally:
+        server.close()
+        await server.wait_closed()

@@ -166,8 +166,8 @@ class Desk(AgentExecutor):
             self._workload.leak.write_text(headers.get("authorization", ""), encoding="ascii")
 
 
-def serve_agent(workload: Workload, skill: AgentSkill, work: Work, *, streaming: bool = False) -> None:
-    """Serve one agent with its card until it is stopped."""
+def agent_app(workload: Workload, skill: AgentSkill, work: Work, *, streaming: bool = False) -> Starlette:
+    """One agent with its card, as an ASGI application."""
     card = AgentCard(
         name=workload.name,
         description=skill.description,
@@ -183,4 +183,9 @@ def serve_agent(workload: Workload, skill: AgentSkill, work: Work, *, streaming:
         skills=[skill],
     )
     handler = DefaultRequestHandler(Desk(workload, work), InMemoryTaskStore(), card)
-    serve(workload, Starlette(routes=[*create_agent_card_routes(card), *create_jsonrpc_routes(handler, "/")]))
+    return Starlette(routes=[*create_agent_card_routes(card), *create_jsonrpc_routes(handler, "/")])
+
+
+def serve_agent(workload: Workload, skill: AgentSkill, work: Work, *, streaming: bool = False) -> None:
+    """Serve one agent with its card until it is stopped."""
+    serve(workload, agent_app(workload, skill, work, streaming=streaming))

@@ -91,8 +91,12 @@ class Watch:
         self._audit_failed = float("-inf")
 
     def audit_failed(self) -> None:
-        """A commit failed just now. Only a later append can show that it works again, so this wears off."""
+        """A commit failed just now. Without traffic nothing shows that it works again, so this wears off."""
         self._audit_failed = time.monotonic()
+
+    def audit_committed(self) -> None:
+        """A commit worked."""
+        self._audit_failed = float("-inf")
 
     def readiness(self) -> Readiness:
         """Ready while serving, not draining, and able to record."""
@@ -155,6 +159,10 @@ def _audit(settings: Settings, telemetry: Telemetry, watch: Watch, stack: AsyncE
         raise PartError(f"store.url: {error}") from None
     stack.callback(lambda: None if file.closed else file.close())
 
+    def committed(records: int, seconds: float) -> None:
+        watch.audit_committed()
+        telemetry.metrics.audit_committed(records, seconds)
+
     def failed(error: StoreError) -> None:
         watch.audit_failed()
         telemetry.metrics.audit_failed()
@@ -169,7 +177,7 @@ def _audit(settings: Settings, telemetry: Telemetry, watch: Watch, stack: AsyncE
         except OSError as error:
             telemetry.log.error("checkpoint not exported", detail=error.strerror)
 
-    return SqlAuditLog(file, on_commit=telemetry.metrics.audit_committed, on_failure=failed, on_checkpoint=checkpointed)
+    return SqlAuditLog(file, on_commit=committed, on_failure=failed, on_checkpoint=checkpointed)
 
 
 async def _gate(

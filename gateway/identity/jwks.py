@@ -4,6 +4,7 @@ A key that doesn't fit, is weak, or isn't for signatures doesn't exist here; sym
 algorithm of a token can only select among keys made for it. Doesn't fetch (``identity.keysets``).
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,22 +13,26 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
+from gateway.core.recent import Recent
 from gateway.identity.issuers import ALGORITHMS
 from gateway.identity.jose import UnverifiedJws, strict_object
 
 MIN_RSA_BITS = 2048
 MAX_KEYS = 64
+REMEMBERED = 4096
+"""Genuine signatures that are not computed again; the oldest make room."""
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
 class Keys:
-    """The usable keys of one JWKS. Frozen after construction."""
+    """The usable keys of one JWKS. Frozen after construction, but for the signatures it has found genuine."""
 
     def __init__(self, jwks: Iterable[Any], algorithms: Iterable[str]) -> None:
         allowed = tuple(algorithms)
         self._keys: tuple[tuple[str | None, PyJWK], ...] = tuple(
             (kid, key) for jwk in jwks if isinstance(jwk, dict) for kid, key in _bound(jwk, allowed)
         )
+        self._genuine = Recent[bytes, bool](REMEMBERED)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -41,6 +46,16 @@ class Keys:
 
         A token without ``kid`` verifies only where exactly one key fits its ``alg``.
         """
+        # Of the signature too: the same claims with another signature are another question.
+        token = hashlib.sha256(jws.signing_input + b"." + jws.signature).digest()
+        if self._genuine.get(token):
+            return True
+        if not self._computed(jws):
+            return False
+        self._genuine.put(token, True)
+        return True
+
+    def _computed(self, jws: UnverifiedJws) -> bool:
         fitting = [
             key
             for kid, key in self._keys

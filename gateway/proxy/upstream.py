@@ -55,10 +55,13 @@ class UpstreamAnswer:
             UpstreamError: too large, too slow, or ended early.
         """
         body = bytearray()
-        async for piece in self.pieces(self._limits.answer_seconds):
-            body += piece
-            if len(body) > self._limits.answer_bytes:
-                raise UpstreamError(Reason.UPSTREAM_TOO_LARGE, f"the limit is {self._limits.answer_bytes} bytes")
+        with translated():
+            async with asyncio.timeout(self._limits.answer_seconds):
+                async for piece in self.pieces(self._limits.answer_seconds):
+                    body += piece
+                    if len(body) > self._limits.answer_bytes:
+                        detail = f"the limit is {self._limits.answer_bytes} bytes"
+                        raise UpstreamError(Reason.UPSTREAM_TOO_LARGE, detail)
         return bytes(body)
 
     async def pieces(self, idle_seconds: float) -> AsyncIterator[bytes]:

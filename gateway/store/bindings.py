@@ -9,6 +9,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.core.ports import Binding
+from gateway.core.recent import Recent
 from gateway.store.state import transaction
 from gateway.store.tables import bindings
 
@@ -23,7 +24,7 @@ class SqlBindings:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._known: dict[str, Binding] = {}
+        self._known = Recent[str, Binding](REMEMBERED)
 
     async def bind(self, token_digest: str, proposed: Binding, now: int) -> Binding:
         """The binding in force: ``proposed`` if none was stored, else the stored one. ``now`` in Unix seconds.
@@ -35,9 +36,7 @@ class SqlBindings:
         if known is not None and now <= known.token_expires:
             return known
         found = await self._insert_or_read(token_digest, proposed, now)
-        if len(self._known) >= REMEMBERED:
-            del self._known[next(iter(self._known))]
-        self._known[token_digest] = found
+        self._known.put(token_digest, found)
         return found
 
     async def _insert_or_read(self, token_digest: str, proposed: Binding, now: int) -> Binding:

@@ -1,12 +1,16 @@
 """Legacy sessions: the client holds a sealed handle, good for its own agent, person and route only, on any instance."""
 
+import time
 from pathlib import Path
 
 import jwt
 import pytest
 
 from gateway.core.audit import RefusedRecord
+from gateway.core.model import Route
 from gateway.core.reasons import Reason
+from gateway.identity.seal import AeadSealer
+from gateway.proxy import sessions
 from tests.company import Company, free_port
 from tests.gateways import asgi, running
 from tests.wire.ledger import Ledger
@@ -109,13 +113,17 @@ async def test_an_altered_handle_is_none(company: Company) -> None:
 
 
 async def test_an_expired_handle_is_none(company: Company) -> None:
-    company.settings["limits"] = {"session_seconds": 1}
-    async with through_gateway(company, Ledger()), bare(company) as wire:
-        opened = await open_session(wire)
-        answer = await post(wire, READ, opened)
-        while answer.status_code == 200:
-            answer = await post(wire, READ, opened)
-    assert refusal_of(answer) == GONE
+    ledger = Ledger()
+    async with through_gateway(company, ledger), bare(company) as wire:
+        session = await open_session(wire)
+        sealer = AeadSealer((company.directory / "hopgate.sealing").read_bytes())
+        route = Route("mcp", "ledger", "/mcp/ledger", wire.url, wire.url)
+        whose, [upstreams], now = "corp|maria spiffe://demo.test/agent/planner", ledger.sessions, int(time.time())
+        live = sessions.seal(sealer, upstreams, route, whose, now + 60)
+        dead = sessions.seal(sealer, upstreams, route, whose, now)
+        assert (await post(wire, READ, {**session, "Mcp-Session-Id": live})).status_code == 200
+        expired = await post(wire, READ, {**session, "Mcp-Session-Id": dead})
+    assert refusal_of(expired) == GONE
 
 
 async def test_a_restart_keeps_sessions(company: Company) -> None:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from gateway.core.model import Uid, User
 from gateway.core.policy.values import Value, encode
+from gateway.core.recent import Recent
 from gateway.core.registry import RISK, Agent, Model, Person, Registry, Server, Tool
 
 _BARE = frozenset({"Group", "Team", "AgentClass", "ToolSet", "ServerSet", "ResourceSet", "ModelSet", "DestinationSet"})
@@ -224,14 +225,12 @@ def load(world: World, roots: Iterable[Uid], schema: Schema) -> Entities:
 class Handles:
     """``load`` under one schema, remembering handles by the exact text they were parsed from.
 
-    The calls of one caller reach the same entities, and parsing them costs more than deciding. Bounded: the
-    oldest handle makes room.
+    The calls of one caller reach the same entities, and parsing them costs more than deciding.
     """
 
     def __init__(self, schema: Schema, most: int = MOST_HANDLES) -> None:
         self._schema = schema
-        self._most = most
-        self._parsed: dict[str, Entities] = {}
+        self._parsed = Recent[str, Entities](most)
 
     def load(self, world: World, roots: Iterable[Uid]) -> Entities:
         """A handle that holds all the roots reach.
@@ -243,9 +242,7 @@ class Handles:
         handle = self._parsed.get(document)
         if handle is None:
             handle = Entities.from_json_str(document, self._schema)
-            if len(self._parsed) >= self._most:
-                del self._parsed[next(iter(self._parsed))]
-            self._parsed[document] = handle
+            self._parsed.put(document, handle)
         return handle
 
 
