@@ -68,6 +68,13 @@ async def asgi(application: Any, company: Company, svid: str, port: int) -> Asyn
         timeout_graceful_shutdown=1,
         **company.server(svid),
     )
+    async with listening(config):
+        yield
+
+
+@asynccontextmanager
+async def listening(config: uvicorn.Config) -> AsyncIterator[None]:
+    """A uvicorn server, from when it listens until the block ends."""
     server = Announcing(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     async with asyncio.TaskGroup() as tasks:
@@ -88,14 +95,20 @@ async def served(config: Path, environ: Mapping[str, str] | None = None) -> Asyn
 
 @asynccontextmanager
 async def mcp_client(
-    company: Company, agent: str = "planner", server: str = "ledger", *, mode: str = "auto", token: str = ""
+    company: Company,
+    agent: str = "planner",
+    server: str = "ledger",
+    *,
+    mode: str = "auto",
+    token: str = "",
+    **options: Any,
 ) -> AsyncIterator[Client]:
     """The official client, connected as ``agent``; by default with a fresh token of Maria's."""
     url = f"{company.data_url}/mcp/{server}"
     headers = {"Authorization": f"Bearer {token or company.token(url)}"}
     async with (
         httpx2.AsyncClient(verify=company.client(agent), headers=headers, timeout=20) as http,
-        Client(streamable_http_client(url, http_client=http), mode=mode) as client,
+        Client(streamable_http_client(url, http_client=http), mode=mode, **options) as client,
     ):
         yield client
 
@@ -119,6 +132,13 @@ async def serving(company: Company) -> AsyncIterator[asyncio.subprocess.Process]
         await stop_process(process)
 
 
+async def read_request(reader: asyncio.StreamReader) -> bytes:
+    """One HTTP request, head and body."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+    return head + (await reader.readexactly(int(length[1])) if length else b"")
+
+
 @dataclass
 class Script:
     """An upstream of bare bytes: ``answer`` is what a connection does once its request was read."""
@@ -129,9 +149,7 @@ class Script:
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request and its answer; then the connection is closed."""
         with suppress(OSError, asyncio.IncompleteReadError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
-            self.requests.append(head + (await reader.readexactly(int(length[1])) if length else b""))
+            self.requests.append(await read_request(reader))
             await self.answer(writer)
         writer.close()
 

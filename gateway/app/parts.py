@@ -14,6 +14,8 @@ from gateway.config.load import load
 from gateway.config.problems import Problem, Problems
 from gateway.config.secret_references import SecretError, read_or_create, resolve
 from gateway.config.settings import Settings
+from gateway.core.registry import Registry
+from gateway.identity.cards import CardError, pinned_key
 from gateway.identity.dev import ensure
 from gateway.identity.documents import DocumentError
 from gateway.identity.issuers import ClaimNames, Discovery, Issuer, JwksFile, JwksUri, KeySource
@@ -48,7 +50,8 @@ def check(published: Published, path: Path, environ: Mapping[str, str], now: flo
     settings = published.loaded.settings
     problems: list[Problem] = []
     parts: list[tuple[str, Callable[[], object]]] = [
-        ("issuers", lambda: issuers_of(settings, lambda name, cause: None))
+        ("issuers", lambda: issuers_of(settings, lambda name, cause: None)),
+        ("registry", lambda: check_card_keys(published.snapshot.registry)),
     ]
     if settings.identity.source == "pem":
         parts.append(("identity.pem", lambda: material_of(settings, now)))
@@ -122,6 +125,14 @@ def issuers_of(settings: Settings, on_failure: Callable[[str, str], None]) -> tu
     return tuple(found)
 
 
+def check_card_keys(registry: Registry) -> None:
+    """Whether every pinned card key can verify a card."""
+    for name, agent in registry.agents.items():
+        if agent.upstream is not None and agent.upstream.card_key is not None:
+            with _named(f"registry: agents.{name}.upstream.card_key"):
+                pinned_key(agent.upstream.card_key)
+
+
 def host_names(settings: Settings, configured: tuple[str, ...]) -> frozenset[str]:
     """Names that a listener answers to: those of its URLs, the configured ones, and loopback in development."""
     loopback = LOOPBACK if settings.environment == "development" else frozenset[str]()
@@ -159,7 +170,7 @@ def _issuer(settings: IssuerSettings, *, loopback_http: bool) -> Issuer:
 def _named(setting: str) -> Iterator[None]:
     try:
         yield
-    except (MaterialError, SigningKeyError, SecretError, DocumentError) as error:
+    except (MaterialError, SigningKeyError, SecretError, DocumentError, CardError) as error:
         raise PartError(f"{setting}: {error}") from None
     except OSError as error:
         raise PartError(f"{setting}: {error.filename}: {(error.strerror or 'unknown cause').lower()}") from None

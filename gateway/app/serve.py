@@ -16,8 +16,18 @@ from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
 from gateway import __version__
+from gateway.app.ids import new_id
 from gateway.app.listeners import Ports, new_listeners, start
-from gateway.app.parts import PartError, host_names, issuers_of, material_of, public_pair, sealing_secret, signer_of
+from gateway.app.parts import (
+    PartError,
+    check_card_keys,
+    host_names,
+    issuers_of,
+    material_of,
+    public_pair,
+    sealing_secret,
+    signer_of,
+)
 from gateway.config.secret_references import SecretError, resolve
 from gateway.config.settings import Settings
 from gateway.core.audit import CheckpointRecord, encode
@@ -177,7 +187,9 @@ def _audit(settings: Settings, telemetry: Telemetry, watch: Watch, stack: AsyncE
         except OSError as error:
             telemetry.log.error("checkpoint not exported", detail=error.strerror)
 
-    return SqlAuditLog(file, on_commit=committed, on_failure=failed, on_checkpoint=checkpointed)
+    audit = SqlAuditLog(file, on_commit=committed, on_failure=failed, on_checkpoint=checkpointed)
+    telemetry.metrics.audit_pending(lambda: audit.waiting)
+    return audit
 
 
 async def _gate(
@@ -190,6 +202,7 @@ async def _gate(
 ) -> Gate:
     settings, limits, log = published.loaded.settings, published.snapshot.limits, telemetry.log
     signer = signer_of(settings)
+    check_card_keys(published.snapshot.registry)
     issuers = issuers_of(settings, lambda name, cause: log.warning("issuer keys", issuer=name, detail=cause))
     secret = sealing_secret(settings, environ)
     try:
@@ -225,7 +238,7 @@ async def _gate(
         x5t=material.x5t,
         digest_key=digest_key(secret),
         clock=time.time,
-        new_id=lambda: uuid.uuid4().hex,
+        new_id=new_id,
     )
 
 

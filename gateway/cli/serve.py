@@ -1,6 +1,7 @@
 """``hopgate serve`` and ``hopgate check``. Exit status: 0 done, 1 the configuration can't be used, 2 usage."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -76,6 +77,9 @@ def _announce(published: Published) -> Callable[[app.Ports], None]:
         click.echo(f"data    {settings.public_url} (port {ports.data}, client certificate required)", err=True)
         click.echo(f"public  {settings.issuer} (port {ports.public})", err=True)
         click.echo(f"health  http://{settings.listen.health.host}:{ports.health}/readyz", err=True)
+        # What was built to start stays: the collector need not walk it again under load.
+        gc.collect()
+        gc.freeze()
 
     return announce
 

@@ -35,7 +35,7 @@ def agent(name: str, entry: AgentEntry) -> Agent:
     upstream = None
     if entry.upstream is not None:
         secured = spiffe_id if entry.upstream.url.startswith("https:") else None
-        upstream = Upstream(entry.upstream.url, secured, entry.upstream.audience)
+        upstream = Upstream(entry.upstream.url, secured, entry.upstream.audience, entry.upstream.card_key)
     return Agent(
         name=name,
         spiffe_id=spiffe_id,

@@ -39,6 +39,10 @@ class AgentUpstream(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     url: Annotated[LoopbackOrHttpsUrl, Meta(description="A2A JSON-RPC endpoint; plain http only on loopback.")]
     audience: Audience = None
+    card_key: Annotated[
+        Mapping[str, Any] | None,
+        Meta(description="Public JWK that must have signed the agent's own card; not verified where not set."),
+    ] = None
 
 
 class ServerUpstream(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -20,6 +20,10 @@ from gateway.identity.signer import Signer
 
 MAX_CARD_BYTES = 1024 * 1024
 MAX_SIGNATURES = 8
+LEGACY = frozenset(
+    {"url", "preferredTransport", "additionalInterfaces", "protocolVersion", "supportsAuthenticatedExtendedCard"}
+)
+"""Members that the official server adds after signing, for readers of A2A 0.3. Nothing of the gateway reads them."""
 
 
 class CardError(ValueError):
@@ -51,10 +55,14 @@ def pinned_key(jwk: Mapping[str, Any]) -> Keys:
 
 
 def verify_card(card: Mapping[str, Any], pinned: Keys) -> bool:
-    """Whether ``pinned`` made one of the card's signatures, over the card in canonical form or just as served."""
+    """Whether ``pinned`` made one of the card's signatures, over the card in canonical form or just as served.
+
+    ``LEGACY`` members may lie outside of the signature.
+    """
     unsigned = _without_signatures(card)
+    current = {name: value for name, value in unsigned.items() if name not in LEGACY}
     try:
-        payloads = {_canonical(_pruned_card(unsigned)), _canonical(unsigned)}
+        payloads = {_canonical(_pruned_card(unsigned)), _canonical(_pruned_card(current)), _canonical(unsigned)}
     except CardError:
         return False
     return any(pinned.verify(jws) for jws in _signatures(card, payloads))

@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
@@ -74,8 +75,11 @@ def parse_compact(token: str, max_bytes: int) -> UnverifiedJws:
     return UnverifiedJws(header, claims, f"{segments[0]}.{segments[1]}".encode("ascii"), _decode(segments[2]))
 
 
+@lru_cache(256)
 def parse_protected(segment: str) -> Mapping[str, Any]:
     """Read a protected header: ``alg`` is there, no extension is asked for, ``kid`` is a plain identifier.
+
+    It is the same in most tokens of an issuer, and no secret, so it is remembered.
 
     Raises:
         TokenError: TOKEN_MALFORMED.

@@ -3,7 +3,8 @@
 OpenSSL alone accepts a leaf of one trust domain signed by another's root, a second URI name and a CA as
 leaf (TOKENS §1). So the handshake of these contexts goes on, after OpenSSL's, to ``svid.verify_peer``
 over the chain as presented; a refused peer gets no byte of application data read. The verified ``Peer``
-is ``hopgate_peer`` of the connection's ``ssl_object``. Doesn't decide what a peer may do.
+is ``hopgate_peer`` of the connection's ``ssl_object``. Doesn't decide what a peer may do, and doesn't
+replace a context whose certificate or roots have changed (``identity.rotation``).
 """
 
 import os
@@ -12,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import ClassVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -33,12 +33,20 @@ _DER = 2
 """``_ssl.ENCODING_DER``, as the certificates of Python before 3.13 take it."""
 
 
-class _Gate(Struct, frozen=True):
+class Gate(Struct, frozen=True):
     """What stands behind a context's handshakes."""
 
     check: Callable[[Sequence[bytes]], Peer]
     """Who presented this chain; raises PeerRejectedError."""
     on_refused: OnRefused
+    trust: int = 0
+    """The generation of the trust bundles that ``check`` goes by."""
+
+
+class GatedContext(ssl.SSLContext):
+    """A context whose connections are ``VerifiedPeerObject``s, checked by its gate."""
+
+    gate: Gate
 
 
 class VerifiedPeerObject(ssl.SSLObject):
@@ -49,7 +57,8 @@ class VerifiedPeerObject(ssl.SSLObject):
     """
 
     hopgate_peer: Peer | None = None
-    _gate: ClassVar[_Gate]
+    hopgate_trust: int = 0
+    """The generation of the trust bundles that vouched for the peer."""
 
     def do_handshake(self) -> None:
         """Handshake, then verify who the peer is.
@@ -63,26 +72,62 @@ class VerifiedPeerObject(ssl.SSLObject):
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError as error:
-            self._gate.on_refused(Refusal.HANDSHAKE, error.reason or type(error).__name__)
+            self.gate.on_refused(Refusal.HANDSHAKE, error.reason or type(error).__name__)
             raise
         try:
-            self.hopgate_peer = self._gate.check(_presented_chain(self))
+            self.verify(self.gate)
         except PeerRejectedError as refusal:
-            self._gate.on_refused(refusal.reason, refusal.detail)
             raise ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, str(refusal)) from None
 
+    @property
+    def gate(self) -> Gate:
+        """The gate of the context that carried the handshake, which needn't be the one it began with."""
+        context = self.context
+        if not isinstance(context, GatedContext):
+            raise TypeError("a verified connection was moved to a context without a gate")
+        return context.gate
 
-def server_context(material: Material, on_refused: OnRefused, clock: Clock = time.time) -> ssl.SSLContext:
+    def verify(self, gate: Gate) -> Peer:
+        """Who the peer is by ``gate``, from the chain that it presented; remembered on the connection.
+
+        Raises:
+            PeerRejectedError: nobody acceptable; ``gate`` was told, and the connection has no peer now.
+        """
+        self.hopgate_peer = None
+        try:
+            self.hopgate_peer = gate.check(_presented_chain(self))
+        except PeerRejectedError as refusal:
+            gate.on_refused(refusal.reason, refusal.detail)
+            raise
+        self.hopgate_trust = gate.trust
+        return self.hopgate_peer
+
+
+def server_context(material: Material, on_refused: OnRefused, clock: Clock = time.time, trust: int = 0) -> GatedContext:
     """For the data listener: a client certificate is required and must be a valid SVID."""
-    context = _context(ssl.PROTOCOL_TLS_SERVER, material.own)
-    context.verify_mode = ssl.CERT_REQUIRED
-    _trust(context, [root for roots in material.bundles.values() for root in roots])
 
     def check(chain: Sequence[bytes]) -> Peer:
         return verify_peer(chain, material.bundles, clock(), "client")
 
-    context.sslobject_class = _verifying(_Gate(check, on_refused))
+    context = _gated(ssl.PROTOCOL_TLS_SERVER, Gate(check, on_refused, trust))
+    _present(context, material.own)
+    _trust(context, [root for roots in material.bundles.values() for root in roots])
     return context
+
+
+def front_context(current: Callable[[], GatedContext | None], on_refused: OnRefused) -> GatedContext:
+    """For a listener whose certificate and roots change while it is bound: each handshake moves to ``current``.
+
+    Without a current one every handshake is refused. This context has no certificate and no roots itself,
+    but OpenSSL takes the verify mode, the versions and the tickets from it, not from the one moved to.
+    """
+
+    def nobody(chain: Sequence[bytes]) -> Peer:
+        raise PeerRejectedError(Refusal.TRUST_DOMAIN, "there are no trust bundles at present")
+
+    front = _gated(ssl.PROTOCOL_TLS_SERVER, Gate(nobody, on_refused))
+    _move_to(front, current)
+    return front
 
 
 def client_context(
@@ -94,10 +139,6 @@ def client_context(
     """
     domain = trust_domain_of(expected)
     bundles = {domain: material.bundles.get(domain, ())}
-    context = _context(ssl.PROTOCOL_TLS_CLIENT, material.own)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_REQUIRED
-    _trust(context, bundles[domain])
 
     def check(chain: Sequence[bytes]) -> Peer:
         peer = verify_peer(chain, bundles, clock(), "server")
@@ -105,36 +146,67 @@ def client_context(
             raise PeerRejectedError(Refusal.OTHER_IDENTITY, f"expected {expected}, the certificate is {peer.spiffe_id}")
         return peer
 
-    context.sslobject_class = _verifying(_Gate(check, on_refused))
+    context = _gated(ssl.PROTOCOL_TLS_CLIENT, Gate(check, on_refused))
+    _present(context, material.own)
+    _trust(context, bundles[domain])
     return context
 
 
 def public_context(own: KeyPair) -> ssl.SSLContext:
     """For the public listener: a server certificate, and no client certificate asked for."""
-    return _context(ssl.PROTOCOL_TLS_SERVER, own)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _harden(context)
+    _present(context, own)
+    return context
 
 
-def _context(protocol: "ssl._SSLMethod", own: KeyPair) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
+def public_front(current: Callable[[], ssl.SSLContext | None]) -> ssl.SSLContext:
+    """``front_context`` for the public listener."""
+    front = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _harden(front)
+    _move_to(front, current)
+    return front
+
+
+def _move_to(front: ssl.SSLContext, current: Callable[[], ssl.SSLContext | None]) -> None:
+    def move(connection: ssl.SSLObject, server_name: str | None, context: ssl.SSLContext) -> int | None:
+        replacement = current()
+        if replacement is None:
+            return int(ssl.ALERT_DESCRIPTION_INTERNAL_ERROR)
+        connection.context = replacement
+        return None
+
+    # OpenSSL calls it for every client, also for one that names no server.
+    front.sni_callback = move
+
+
+def _gated(protocol: "ssl._SSLMethod", gate: Gate) -> GatedContext:
+    context = GatedContext(protocol)
+    _harden(context)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.gate = gate
+    context.sslobject_class = VerifiedPeerObject
+    return context
+
+
+def _harden(context: ssl.SSLContext) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_TLS12_CIPHERS)
     context.set_alpn_protocols(["http/1.1"])
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
-    if protocol == ssl.PROTOCOL_TLS_SERVER:
+    if context.protocol == ssl.PROTOCOL_TLS_SERVER:
         context.num_tickets = 0
+
+
+def _present(context: ssl.SSLContext, own: KeyPair) -> None:
     with _as_file(own.certificates_pem) as certificates, _as_file(own.key_pem) as key:
         context.load_cert_chain(certificates, key)
-    return context
 
 
 def _trust(context: ssl.SSLContext, roots: Sequence[x509.Certificate]) -> None:
     if roots:
         context.load_verify_locations(cadata=b"".join(root.public_bytes(Encoding.DER) for root in roots))
-
-
-def _verifying(gate: _Gate) -> type[VerifiedPeerObject]:
-    # OpenSSL's wrapper takes a class, not a factory: the gate is bound as a class attribute.
-    return type("BoundVerifiedPeerObject", (VerifiedPeerObject,), {"_gate": gate})
 
 
 def _presented_chain(connection: ssl.SSLObject) -> list[bytes]:

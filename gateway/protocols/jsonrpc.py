@@ -9,7 +9,7 @@ double, which is what is authorized and what is sent. Doesn't know any method.
 
 import json
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from msgspec import Struct
@@ -25,6 +25,7 @@ I64 = range(-(2**63), 2**63)
 ENVELOPE = frozenset({"jsonrpc", "id", "method", "params"})
 LINE_BREAKS = str.maketrans({char: f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"})
 """Lax SSE clients break lines at these, JSON allows them bare: always sent escaped (SSE injection)."""
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 class Request(Struct, frozen=True):
@@ -51,14 +52,7 @@ def parse_json(body: bytes, limits: Limits) -> Any:
         ProtocolError: BODY_MALFORMED, code -32700; the detail never quotes the body.
     """
     try:
-        text = body.decode("utf-8")
-        value = json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_int=partial(_integer, limits.json_integer_digits),
-            parse_float=_finite,
-            parse_constant=_constant,
-        )
+        value = _decoder(limits.json_integer_digits).decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         raise _malformed("not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -83,7 +77,7 @@ def parse_answer(body: bytes, limits: Limits) -> Any:
 
 def dump_json(value: Any) -> bytes:
     """Compact UTF-8 JSON on one line, for every reader's idea of a line. ``value`` is one that ``parse_json`` gave."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = _ENCODER.encode(value)
     return (text if text.isascii() else text.translate(LINE_BREAKS)).encode()
 
 
@@ -148,6 +142,16 @@ def same_id(one: Any, other: Any) -> bool:
 def malformed_answer(detail: str) -> UpstreamError:
     """The error for an answer that its protocol does not allow."""
     return UpstreamError(Reason.UPSTREAM_MALFORMED, detail)
+
+
+@cache
+def _decoder(integer_digits: int) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=_unique,
+        parse_int=partial(_integer, integer_digits),
+        parse_float=_finite,
+        parse_constant=_constant,
+    )
 
 
 def _is_error(error: Any) -> bool:

@@ -178,9 +178,12 @@ class A2aAdapter:
         return a2a.refuse(_request_id(call, error), refusal)
 
 
+ADAPTERS: Mapping[ProtocolName, Adapter] = {"mcp": McpAdapter(), "a2a": A2aAdapter()}
+
+
 def adapter_of(protocol: ProtocolName) -> Adapter:
     """The adapter of a route's protocol."""
-    return McpAdapter() if protocol == "mcp" else A2aAdapter()
+    return ADAPTERS[protocol]
 
 
 def _tasks(ids: a2a.Ids) -> tuple[str, ...]:

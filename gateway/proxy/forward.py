@@ -49,7 +49,8 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
     with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT) as span:
         adapter = adapter_of(hop.route.protocol)
         outgoing = adapter.encode(hop.call, passage.upstream_session, span.traceparent(), snapshot)
-        answer = await gate.upstreams.send(grant, upstream, outgoing)
+        with gate.metrics.stage("upstream"):
+            answer = await gate.upstreams.send(grant, upstream, outgoing)
     try:
         _check_status(answer, passage)
         if answer.kind == "sse":

@@ -13,8 +13,9 @@ def observe(gate: Gate, passage: Passage, decision: Decision, record: DecisionRe
     hop, call, chain = decision.hop, decision.hop.call, decision.hop.chain
     gate.metrics.decided(record.verdict, record.reason, call.protocol)
     gate.metrics.evaluated([policy.id for policy in decision.policies], gate.clock())
-    agent = passage.agent
-    span = passage.span(gate.tracing)
+    agent, span = passage.agent, passage.span(gate.tracing)
+    if not span.recording:
+        return
     span.rename(semconv.hop_span_name(call.method, call.target if call.action == "invokeTool" else hop.route.name))
     span.set(
         {

@@ -77,10 +77,13 @@ class Pipeline:
             passage.agent = delegation.calling_agent(exchange.peer, snapshot.registry, passage.at // 1000)
         incoming = Incoming(exchange.method, rest, passage.headers, query, b"")
         adapter.check_method(incoming, route, snapshot)
-        passage.presented = await self._present(passage, route)
+        with gate.metrics.stage("token"):
+            passage.presented = await self._present(passage, route)
         body = await exchange.read_body(passage.limits.body_bytes, passage.limits.body_seconds)
-        call = passage.call = adapter.parse(msgspec.structs.replace(incoming, body=body), route, snapshot)
-        chain = await self._chain(passage, route)
+        with gate.metrics.stage("parse"):
+            call = passage.call = adapter.parse(msgspec.structs.replace(incoming, body=body), route, snapshot)
+        with gate.metrics.stage("chain"):
+            chain = await self._chain(passage, route)
         adapter.check_carried(call)
         await self._check_owned(passage, route, call, chain)
         hop = passage.hop = _hop(passage, route, call, chain)
@@ -138,7 +141,8 @@ class Pipeline:
         """The permit, and the token to forward with unless the gateway answers itself; recorded, or refused."""
         gate, snapshot = self._gate, passage.snapshot
         with passage.span(gate.tracing).child(semconv.SPAN_AUTHORIZE):
-            decision = decide(hop, snapshot.bundle, snapshot.registry, snapshot.generation)
+            with gate.metrics.stage("decide"):
+                decision = decide(hop, snapshot.bundle, snapshot.registry, snapshot.generation)
             minted, cure = None, frozenset[str]()
             if isinstance(decision, Permit) and not adapter_of(hop.route.protocol).answered_here(hop.call):
                 decision, minted, cure = self._narrowed(passage, decision)
@@ -149,7 +153,8 @@ class Pipeline:
                 trace_id=passage.span(gate.tracing).trace_id,
                 minted=minted,
             )
-            await self._record(passage, record)
+            with gate.metrics.stage("audit"):
+                await self._record(passage, record)
         observe(gate, passage, decision, record)
         if not isinstance(decision, Permit):
             raise DeniedError(decision, cure)
@@ -169,7 +174,8 @@ class Pipeline:
         hop, registry = permit.hop, passage.snapshot.registry
         missing = scope.needed(hop.call, registry) - hop.chain.ceiling
         if not missing:
-            return permit, self._mint(passage, hop), frozenset()
+            with self._gate.metrics.stage("mint"):
+                return permit, self._mint(passage, hop), frozenset()
         cure = frozenset[str]()
         if isinstance(passage.presented, RootToken):
             granted = missing if passage.agent is None else frozenset(passage.agent.scopes)

@@ -68,32 +68,40 @@ class Relay:
         Raises:
             UpstreamError: the message does not belong to the answer of this call.
         """
+        taken = await self._take(value)
+        if taken is not None:
+            self._bytes += len(dump_json(taken))
+        return taken
+
+    async def _take(self, value: Any) -> Any | None:
         self._events += 1
         classified = self._adapter.classify(self._hop.call, value)
         match classified:
             case Pass(value=passed):
                 await self._claim_tasks(passed)
-                return self._counted(passed)
+                return passed
             case Listing():
                 self.ended = True
                 keep = await self._callable(classified.items)
                 cut, self._hidden = self._adapter.filter_listing(classified, keep)
-                return self._counted(cut)
+                return cut
             case End(value=last, ok=ok, detail=detail):
                 self.ended, self._ok, self._detail = True, ok, detail
                 await self._claim_tasks(last)
-                return self._counted(last)
+                return last
             case Inbound():
                 await self._refuse_inbound(classified)
                 return None
 
     async def last(self, value: Any) -> bytes:
         """The one message of an answer that isn't a stream."""
-        taken = await self.take(value)
+        taken = await self._take(value)
         if taken is None or (self.protocol == "mcp" and not self.ended):
             raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the body is not the answer to the request")
         self.ended = True
-        return dump_json(taken)
+        body = dump_json(taken)
+        self._bytes += len(body)
+        return body
 
     def end_empty(self) -> None:
         """The upstream sent no body: right for a notification, and only there."""
@@ -112,10 +120,6 @@ class Relay:
         if error is not None:
             return Outcome(False, error.reason, status, error.detail, self._bytes, self._events, self._hidden)
         return Outcome(self._ok, Reason.PERMITTED, status, self._detail, self._bytes, self._events, self._hidden)
-
-    def _counted(self, value: Any) -> Any:
-        self._bytes += len(dump_json(value))
-        return value
 
     async def _callable(self, names: tuple[str, ...]) -> frozenset[str]:
         """Which of the server's tools the caller may call; one that isn't registered is never one of them."""

@@ -47,6 +47,11 @@ class SqlAuditLog:
         self._closed = False
         self._thread = ThreadPoolExecutor(1, "audit")
 
+    @property
+    def waiting(self) -> int:
+        """Records that no commit has begun for."""
+        return len(self._waiting)
+
     async def append(self, record: Record) -> None:
         """Commit one record; returns when it is durable. Before ``run`` has begun it waits for that.
 

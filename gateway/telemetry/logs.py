@@ -24,10 +24,10 @@ _LEVELS: dict[Level, int] = {
 _MOST_KINDS = 256
 
 
-def new_logger(level: Level, stream: TextIO = sys.stderr) -> FilteringBoundLogger:
-    """A logger that writes JSON lines of ``level`` and above to ``stream``."""
+def new_logger(level: Level, stream: TextIO | None = None) -> FilteringBoundLogger:
+    """A logger that writes JSON lines of ``level`` and above to ``stream``, by default stderr as it is now."""
     logger: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.WriteLogger(stream),
+        structlog.WriteLogger(sys.stderr if stream is None else stream),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -4,7 +4,9 @@ Labels come from closed lists or from the policies in force, never from what a c
 number of series is bounded. Deliberately holds no names of agents, users or tools: the record has those.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
@@ -16,7 +18,7 @@ from gateway.telemetry import semconv
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Verdict = Literal["permit", "ask", "deny", "error"]
-Stage = Literal["token", "parse", "chain", "decide", "mint", "audit", "upstream", "answer", "total"]
+Stage = Literal["token", "parse", "chain", "decide", "mint", "audit", "upstream", "total"]
 
 OTHER = "other"
 _MOST_HANDSHAKE_REASONS = 40
@@ -83,6 +85,15 @@ class Metrics:
         """One stage of a hop, or the ``total``, took ``seconds``."""
         self._stages.labels(stage).observe(seconds)
 
+    @contextmanager
+    def stage(self, stage: Stage) -> Iterator[None]:
+        """Measures the block as one stage of a hop, however it ends."""
+        began = perf_counter()
+        try:
+            yield
+        finally:
+            self.stage_took(stage, perf_counter() - began)
+
     def handshake_refused(self, reason: str) -> None:
         """A TLS handshake was refused; past 40 different reasons the rest count as ``other``."""
         if reason not in self._handshake_reasons:
@@ -116,9 +127,9 @@ class Metrics:
         self._audit_records.inc(records)
         self._audit_commits.observe(seconds)
 
-    def audit_pending(self, records: int) -> None:
-        """``records`` wait to become durable now."""
-        self._audit_pending.set(records)
+    def audit_pending(self, records: Callable[[], int]) -> None:
+        """``records`` says, whenever it is asked, how many wait to become durable."""
+        self._audit_pending.set_function(records)
 
     def audit_failed(self) -> None:
         """A commit of the record failed."""

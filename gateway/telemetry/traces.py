@@ -101,12 +101,19 @@ class HopSpan:
         """32 hexadecimal digits."""
         return format_trace_id(self._span.get_span_context().trace_id)
 
+    @property
+    def recording(self) -> bool:
+        """Whether anybody will see what is set; false for a trace that isn't sampled."""
+        return self._span.is_recording()
+
     def rename(self, name: str) -> None:
         """Name the span anew, once the message is known."""
         self._span.update_name(name)
 
     def set(self, attributes: Mapping[str, AttributeValue | None]) -> None:
         """Set the attributes that have a value."""
+        if not self.recording:
+            return
         for name, value in attributes.items():
             if value is not None:
                 self._span.set_attribute(name, value if isinstance(value, str | bool | int | float) else tuple(value))
@@ -129,7 +136,10 @@ class HopSpan:
         kind: SpanKind = SpanKind.INTERNAL,
         attributes: Mapping[str, AttributeValue | None] | None = None,
     ) -> Iterator["HopSpan"]:
-        """A span below this one, for as long as the context lasts."""
+        """A span below this one, for as long as the context lasts; this one itself where nothing is recorded."""
+        if not self.recording:
+            yield self
+            return
         with _open(self._tracer, name, kind, set_span_in_context(self._span, Context()), None) as span:
             span.set(attributes or {})
             yield span

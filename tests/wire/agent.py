@@ -165,15 +165,35 @@ async def asking(
         yield await create_client(url, ClientConfig(httpx_client=http, streaming=streaming))
 
 
+@dataclass(frozen=True)
+class Bare:
+    """HTTP at an agent's route, for what the official client would not send."""
+
+    http: httpx.AsyncClient
+    url: str
+
+    async def post(
+        self, body: Any, headers: Mapping[str, str | None] | None = None, *, query: str = ""
+    ) -> httpx.Response:
+        """Send ``body``, as JSON unless it is bytes, with version 1.0; a header set to None is left out."""
+        wanted = {"Content-Type": "application/json", "A2A-Version": "1.0", **(headers or {})}
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        kept = {name: value for name, value in wanted.items() if value is not None}
+        return await self.http.post(self.url + query, content=content, headers=kept)
+
+    async def card(self, **headers: str) -> httpx.Response:
+        """Read the agent card."""
+        return await self.http.get(f"{self.url}/.well-known/agent-card.json", headers=headers)
+
+
 @asynccontextmanager
 async def bare(
     company: Company, agent: str | None = "planner", target: str = "analyst", *, token: str = ""
-) -> AsyncIterator[httpx.AsyncClient]:
-    """HTTP at an agent's route, for what the official client would not send."""
+) -> AsyncIterator[Bare]:
+    """As an agent, or as anyone at the public listener; with a fresh token of Maria's unless one is given."""
     url, context = route(company, target, agent)
-    headers = bearing(token or company.token(url)) | {"A2A-Version": "1.0"}
-    async with httpx.AsyncClient(verify=context, base_url=url, headers=headers, timeout=20) as http:
-        yield http
+    async with httpx.AsyncClient(verify=context, headers=bearing(token or company.token(url)), timeout=20) as http:
+        yield Bare(http, url)
 
 
 def question(text: str, **members: Any) -> SendMessageRequest:

@@ -1,4 +1,4 @@
-"""Clients of the company's MCP routes: the official SDK's, and bare HTTP for what no SDK would send."""
+"""Bare HTTP at the company's MCP routes, for what no SDK would send or show."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -6,8 +6,6 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import httpx2
-from mcp.client.client import Client
-from mcp.client.streamable_http import streamable_http_client
 
 from gateway.store.query import Found
 from tests.company import Company
@@ -43,17 +41,6 @@ async def bare(
     headers = {} if token is None else {"Authorization": f"Bearer {token or company.token(url)}"}
     async with httpx2.AsyncClient(verify=context, headers=headers, timeout=20) as http:
         yield Wire(http, url)
-
-
-@asynccontextmanager
-async def client(
-    company: Company, agent: str = "planner", *, mode: str, token: str | None = "", **options: Any
-) -> AsyncIterator[Client]:
-    """The official client, opened."""
-    async with bare(company, agent, token=token) as wire:
-        transport = streamable_http_client(wire.url, http_client=wire.http)
-        async with Client(transport, mode=mode, **options) as session:
-            yield session
 
 
 def modern(method: str, params: Mapping[str, Any] | None = None, *, request_id: int | None = 7) -> Message:

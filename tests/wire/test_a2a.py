@@ -1,5 +1,6 @@
 """A2A 1.0 through the gateway with the official client and server: messages, streams, tasks, and whose they are."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -10,8 +11,9 @@ from a2a.client.errors import A2AClientError
 from a2a.types import GetTaskRequest, TaskState
 from a2a.utils.errors import UnsupportedOperationError
 
+from gateway.core.audit import RefusedRecord
 from tests.company import Company
-from tests.gateways import asgi, running
+from tests.gateways import Script, asgi, running, scripted
 from tests.wire.agent import (
     Agent,
     asking,
@@ -87,62 +89,81 @@ async def test_a_task_goes_on_for_its_owner(company: Company) -> None:
     assert analyst.texts == ["more", "enough"]
 
 
-@pytest.mark.parametrize("who", ["another agent", "another user", "nobody's"])
-async def test_somebody_elses_task_looks_like_none(company: Company, who: str) -> None:
+@pytest.mark.parametrize(
+    ("agent", "sub", "known"),
+    [("auditor", "maria", True), ("planner", "mallory", True), ("planner", "maria", False)],
+    ids=["another agent's", "another user's", "nobody's"],
+)
+async def test_a_task_that_is_not_the_callers_looks_like_none(
+    company: Company, agent: str, sub: str, known: bool
+) -> None:
+    company.registry["agents"]["auditor"] |= {"entry_point": True, "clients": ["cli"]}
+    token = company.token(f"{company.data_url}/a2a/analyst", sub=sub)
     async with agents(company, "analyst") as [analyst], asking(company, "planner", streaming=False) as owner:
         (event,) = await heard(owner, "more")
-        task, context = event.task.id, event.task.context_id
-        token = company.token(f"{company.data_url}/a2a/analyst", sub="mallory", azp="cli")
-        if who == "another agent":
-            other = asking_as_cron(company)
-        else:
-            other = bare(company, "planner", token=token if who == "another user" else "")
-        if who == "nobody's":
-            task, context = "t-unknown", ""
-        async with other as http:
-            for body in (
-                rpc("GetTask", {"id": task}),
-                sending("mine", taskId=task),
-                sending("mine", referenceTaskIds=[task]),
-                *([sending("mine", contextId=context)] if context else []),
-            ):
-                response = await http.post("", json=body)
-                assert refusal_of(response) == (404, -32001, "task_unknown")
-                assert context not in response.text or not context
-        assert analyst.texts == ["more"]
-    assert [found.record.reason for found in company.records()][-3:] == ["task_unknown"] * 3
-
-
-def asking_as_cron(company: Company) -> Any:
-    """Cron acts for nobody, on a route that lets it."""
-    return bare(company, "cron", token=company.token(f"{company.data_url}/a2a/analyst", azp="cron-client"))
+        task = event.task.id if known else "unknown"
+        bodies = [
+            rpc("GetTask", {"id": task}),
+            sending("mine", taskId=task),
+            sending("mine", referenceTaskIds=[task]),
+            sending("mine", taskId=task, contextId=event.task.context_id),
+        ]
+        async with bare(company, agent, token=token) as http:
+            refused = [refusal_of(await http.post(body)) for body in bodies]
+    assert refused == [(404, -32001, "task_unknown")] * len(bodies)
+    assert analyst.texts == ["more"]
+    assert [found.record.reason for found in company.records()][-len(bodies) :] == ["task_unknown"] * len(bodies)
 
 
 async def test_a_client_may_name_a_new_context_and_it_is_its_own(company: Company) -> None:
     url = f"{company.data_url}/a2a/analyst"
     async with agents(company, "analyst") as [analyst], bare(company, "planner") as http:
-        first = (await http.post("", json=sending("hello", contextId="c-1"))).json()
-        again = (await http.post("", json=sending("hello again", contextId="c-1"))).json()
+        first = (await http.post(sending("hello", contextId="c-1"))).json()
+        again = (await http.post(sending("hello again", contextId="c-1"))).json()
         async with bare(company, "planner", token=company.token(url, sub="mallory")) as other:
-            refused = await other.post("", json=sending("let me in", contextId="c-1"))
+            refused = await other.post(sending("let me in", contextId="c-1"))
             # A context's name is not a task's: reading it as one finds nothing.
-            as_task = await other.post("", json=rpc("GetTask", {"id": "c-1"}))
+            as_task = await other.post(rpc("GetTask", {"id": "c-1"}))
     assert first["result"]["task"]["contextId"] == again["result"]["task"]["contextId"] == "c-1"
     assert refusal_of(refused) == refusal_of(as_task) == (404, -32001, "task_unknown")
     assert analyst.texts == ["hello", "hello again"]
+    # Not even a policy is asked.
+    assert all(isinstance(found.record, RefusedRecord) for found in company.records()[-2:])
+
+
+async def test_a_named_context_is_taken_before_the_agent_learns_of_it(company: Company) -> None:
+    holding, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(writer: asyncio.StreamWriter) -> None:
+        holding.set()
+        await go_on.wait()
+
+    script = Script(hold)
+    token = company.token(f"{company.data_url}/a2a/analyst", sub="mallory")
+    async with (
+        scripted(company, "agent/analyst", company.upstreams["analyst"], script),
+        running(company),
+        bare(company) as first,
+        bare(company, token=token) as second,
+        asyncio.TaskGroup() as tasks,
+    ):
+        tasks.create_task(first.post(sending("hello", contextId="c-3")))
+        await holding.wait()
+        refused = await second.post(sending("mine", contextId="c-3"))
+        go_on.set()
+    assert refusal_of(refused) == (404, -32001, "task_unknown")
+    assert len(script.requests) == 1
 
 
 async def test_a_refused_message_claims_no_context(company: Company) -> None:
-    company.policies["guardrails/loops.cedar"] += """
-@id("not-mallory")
-forbid (principal, action == Action::"delegate", resource)
-when { context has user && context.user == User::"corp|mallory" };
+    company.registry["agents"]["auditor"] |= {"entry_point": True, "clients": ["cli"]}
+    company.policies["guardrails/auditor.cedar"] = """
+@id("auditor-asks-nobody")
+forbid (principal == Agent::"auditor", action == Action::"delegate", resource);
 """
-    url = f"{company.data_url}/a2a/analyst"
-    async with agents(company, "analyst"), bare(company, "planner") as http:
-        async with bare(company, "planner", token=company.token(url, sub="mallory")) as other:
-            squat = await other.post("", json=sending("mine", contextId="c-2"))
-        taken = await http.post("", json=sending("hello", contextId="c-2"))
+    async with agents(company, "analyst"), bare(company) as http, bare(company, "auditor") as auditor:
+        squat = await auditor.post(sending("mine", contextId="c-2"))
+        taken = await http.post(sending("hello", contextId="c-2"))
     assert refusal_of(squat) == (403, 1403, "forbidden")
     assert taken.status_code == 200
 
@@ -166,11 +187,12 @@ async def test_what_is_not_carried_is_refused_and_recorded(
 ) -> None:
     async with agents(company, "analyst") as [analyst], bare(company) as http:
         body = sending("hello")["params"] | params if method == "SendMessage" else params
-        response = await http.post("", json=rpc(method, body))
+        response = await http.post(rpc(method, body))
     assert refusal_of(response) == (400, -32004, "not_supported_yet")
     assert analyst.headers == []
     [refused] = company.records()
-    assert (refused.record.kind_of, refused.record.reason) == ("refused", "not_supported_yet")
+    assert isinstance(refused.record, RefusedRecord)
+    assert refused.record.reason == "not_supported_yet"
 
 
 @pytest.mark.parametrize(
@@ -190,9 +212,7 @@ async def test_the_version_is_said_once_and_served(
     company: Company, version: str | None, query: str, expected: tuple[int, int, str] | None
 ) -> None:
     async with agents(company, "analyst") as [analyst], bare(company) as http:
-        del http.headers["A2A-Version"]
-        headers = {} if version is None else {"A2A-Version": version}
-        response = await http.post(query, json=sending("hello"), headers=headers)
+        response = await http.post(sending("hello"), {"A2A-Version": version}, query=query)
     if expected is None:
         assert response.status_code == 200, response.text
         assert [headers["a2a-version"] for headers in analyst.headers] == ["1.0"]
@@ -209,7 +229,7 @@ async def test_people_without_a_certificate_reach_user_only_routes_and_no_others
             async with asking(company, None, "analyst"):
                 pass
         async with bare(company, None, "analyst") as http:
-            response = await http.post("", json=sending("hello"))
+            response = await http.post(sending("hello"))
     assert said(events) == "planner < analyst: hello"
     assert reason_of(refused.value) == "entry_point_required"
     assert refusal_of(response) == (403, 1403, "entry_point_required")

@@ -10,8 +10,9 @@ from mcp import MCPError
 
 from gateway.core.reasons import Reason
 from tests.company import Company
+from tests.gateways import mcp_client
 from tests.wire.ledger import Ledger
-from tests.wire.mcp_calls import client, through_gateway
+from tests.wire.mcp_calls import through_gateway
 
 BOTH = ["legacy", "2026-07-28"]
 
@@ -25,7 +26,7 @@ def company(tmp_path: Path) -> Company:
 @pytest.mark.parametrize("json_response", [False, True])
 async def test_the_published_example_lists_and_calls(company: Company, mode: str, json_response: bool) -> None:
     ledger = Ledger(json_response=json_response)
-    async with through_gateway(company, ledger), client(company, mode=mode) as session:
+    async with through_gateway(company, ledger), mcp_client(company, mode=mode) as session:
         listed = await session.list_tools()
         result = await session.call_tool("read_balance", {"account": "payroll"})
     assert [tool.name for tool in listed.tools] == ["read_balance", "list_entries", "pay", "count", "slow"]
@@ -36,7 +37,7 @@ async def test_the_published_example_lists_and_calls(company: Company, mode: str
 @pytest.mark.parametrize("mode", BOTH)
 async def test_each_agent_sees_only_what_it_may_call(company: Company, mode: str) -> None:
     company.registry["agents"]["auditor"] |= {"entry_point": True, "clients": ["cli"]}
-    async with through_gateway(company, Ledger()), client(company, "auditor", mode=mode) as session:
+    async with through_gateway(company, Ledger()), mcp_client(company, "auditor", mode=mode) as session:
         listed = await session.list_tools()
         with pytest.raises(MCPError) as refused:
             await session.call_tool("read_balance", {})
@@ -52,7 +53,7 @@ async def test_an_agent_that_may_call_nothing_cannot_even_open(company: Company,
     ledger = Ledger()
     async with through_gateway(company, ledger):
         with pytest.raises((MCPError, ExceptionGroup)) as refused:
-            async with client(company, "outsider", mode=mode) as session:
+            async with mcp_client(company, "outsider", mode=mode) as session:
                 await session.list_tools()
     assert _refusal(refused.value).error.data["reason"] == Reason.NO_PERMIT
     assert ledger.headers == []
@@ -65,7 +66,7 @@ async def test_an_agent_that_may_call_nothing_cannot_even_open(company: Company,
 @pytest.mark.parametrize("mode", BOTH)
 async def test_what_is_not_listed_is_not_callable(company: Company, mode: str, tool: str, reason: Reason) -> None:
     ledger = Ledger()
-    async with through_gateway(company, ledger), client(company, mode=mode) as session:
+    async with through_gateway(company, ledger), mcp_client(company, mode=mode) as session:
         with pytest.raises(MCPError) as refused:
             await session.call_tool(tool, {})
     assert refused.value.error.code == 1403
@@ -76,7 +77,7 @@ async def test_what_is_not_listed_is_not_callable(company: Company, mode: str, t
 @pytest.mark.parametrize("mode", BOTH)
 async def test_large_payments_ask_for_a_person(company: Company, mode: str) -> None:
     ledger = Ledger()
-    async with through_gateway(company, ledger), client(company, mode=mode) as session:
+    async with through_gateway(company, ledger), mcp_client(company, mode=mode) as session:
         paid = await session.call_tool("pay", {"amount": 1000, "to": "ACME"})
         with pytest.raises(MCPError) as refused:
             await session.call_tool("pay", {"amount": 1001, "to": "ACME"})
@@ -90,7 +91,7 @@ async def test_large_payments_ask_for_a_person(company: Company, mode: str) -> N
 
 @pytest.mark.parametrize("mode", BOTH)
 async def test_a_tools_own_error_is_its_result(company: Company, mode: str) -> None:
-    async with through_gateway(company, Ledger()), client(company, mode=mode) as session:
+    async with through_gateway(company, Ledger()), mcp_client(company, mode=mode) as session:
         failed = await session.call_tool("list_entries", {"account": "petty"})
     assert failed.is_error
     assert "petty is closed" in str(failed.content)
@@ -106,7 +107,7 @@ async def test_progress_arrives_in_order(company: Company, mode: str) -> None:
     async def progressed(progress: float, total: float | None, message: str | None) -> None:
         seen.append((progress, total, message))
 
-    async with through_gateway(company, Ledger()), client(company, mode=mode) as session:
+    async with through_gateway(company, Ledger()), mcp_client(company, mode=mode) as session:
         counted = await session.call_tool("count", {"to": 3}, progress_callback=progressed)
     assert counted.structured_content == {"result": 3}
     assert seen == [(1, 3, "step 1"), (2, 3, "step 2"), (3, 3, "step 3")]
@@ -119,7 +120,11 @@ async def test_progress_arrives_while_the_call_runs(company: Company, mode: str)
     async def progressed(*_: Any) -> None:
         begun.set()
 
-    async with through_gateway(company, ledger), client(company, mode=mode) as session, asyncio.TaskGroup() as tasks:
+    async with (
+        through_gateway(company, ledger),
+        mcp_client(company, mode=mode) as session,
+        asyncio.TaskGroup() as tasks,
+    ):
         calling = tasks.create_task(session.call_tool("slow", {}, progress_callback=progressed))
         async with asyncio.timeout(10):
             await begun.wait()

@@ -11,13 +11,13 @@ import pytest
 from gateway.core.audit import OutcomeRecord
 from gateway.core.reasons import Reason
 from tests.company import Company
+from tests.gateways import mcp_client
 from tests.wire.ledger import Ledger
 from tests.wire.mcp_calls import (
     Wire,
     answer_of,
     bare,
     call,
-    client,
     headers_of,
     legacy,
     open_session,
@@ -78,7 +78,7 @@ async def test_a_modern_client_cancels_before_the_answer_began(company: Company)
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 async def test_the_official_client_cancels(company: Company, mode: str) -> None:
     ledger = Ledger()
-    async with through_gateway(company, ledger), client(company, mode=mode) as session:
+    async with through_gateway(company, ledger), mcp_client(company, mode=mode) as session:
         async with asyncio.TaskGroup() as tasks:
             calling = tasks.create_task(session.call_tool("slow", {}))
             await happens(ledger.started)

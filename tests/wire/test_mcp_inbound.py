@@ -8,8 +8,9 @@ from mcp.client.context import ClientRequestContext
 from mcp_types import CreateMessageRequestParams, CreateMessageResult, ElicitRequestParams, ElicitResult, TextContent
 
 from tests.company import SCOPES, Company
+from tests.gateways import mcp_client
 from tests.wire.ledger import Ledger
-from tests.wire.mcp_calls import client, through_gateway
+from tests.wire.mcp_calls import through_gateway
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ async def test_requests_of_a_legacy_server_never_reach_the_client(company: Compa
         return ElicitResult(action="accept", content={"sure": True})
 
     willing: dict[str, Any] = {"sampling_callback": sample, "elicitation_callback": elicit}
-    async with through_gateway(company, ledger), client(company, mode="legacy", **willing) as session:
+    async with through_gateway(company, ledger), mcp_client(company, mode="legacy", **willing) as session:
         result = await session.call_tool("consult", {})
     assert result.structured_content == {"result": "went on alone"}
     assert ledger.asked == {"sampling": "refused: -32601", "elicitation": "refused: -32601"}
@@ -46,7 +47,7 @@ async def test_requests_of_a_legacy_server_never_reach_the_client(company: Compa
 
 async def test_the_refusal_carries_the_gateways_token_and_the_servers_session(company: Company) -> None:
     ledger = Ledger()
-    async with through_gateway(company, ledger), client(company, mode="legacy") as session:
+    async with through_gateway(company, ledger), mcp_client(company, mode="legacy") as session:
         await session.call_tool("consult", {})
     answers = [headers for headers, body in zip(ledger.headers, ledger.bodies, strict=True) if b'"error"' in body]
     assert len(answers) == 2

@@ -116,7 +116,8 @@ async def test_an_expired_handle_is_none(company: Company) -> None:
     ledger = Ledger()
     async with through_gateway(company, ledger), bare(company) as wire:
         session = await open_session(wire)
-        sealer = AeadSealer((company.directory / "hopgate.sealing").read_bytes())
+        [secret] = company.directory.glob("*sealing*")
+        sealer = AeadSealer(secret.read_bytes())
         route = Route("mcp", "ledger", "/mcp/ledger", wire.url, wire.url)
         whose, [upstreams], now = "corp|maria spiffe://demo.test/agent/planner", ledger.sessions, int(time.time())
         live = sessions.seal(sealer, upstreams, route, whose, now + 60)

@@ -1,5 +1,6 @@
 """One question to Cedar, and its answer in three kinds: allowed, denied, or an error, which is never an allow."""
 
+import json
 import re
 from typing import Any
 
@@ -40,7 +41,8 @@ def _request(facts: Facts, *, approved: bool) -> dict[str, Any]:
         "principal": {"type": facts.principal.type, "id": facts.principal.id},
         "action": {"type": "Action", "id": facts.action},
         "resource": {"type": facts.resource.type, "id": facts.resource.id},
-        "context": encode({**facts.context, "approved": approved}),
+        # As text: the library would copy the request to write it.
+        "context": json.dumps(encode({**facts.context, "approved": approved})),
     }
 
 

@@ -101,7 +101,8 @@ def check_headers(headers: Mapping[str, str], request: Request, version: str, to
     if headers.get("mcp-method") != request.method:
         raise _mismatch("Mcp-Method is missing or differs from the body")
     method, params = METHODS.get(request.method), request.params or {}
-    name = params.get(method.named_by) if method is not None else None
+    # A method that this revision no longer has is unknown, whatever it was named by.
+    name = params.get(method.named_by) if method is not None and "modern" in method.eras else None
     if isinstance(name, str) and decode_value(headers.get("mcp-name", "")) != name:
         raise _mismatch("Mcp-Name is missing or differs from the body")
     arguments = params.get("arguments", {})

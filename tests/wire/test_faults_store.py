@@ -1,0 +1,142 @@
+"""A store that fails refuses the hop and forwards nothing; once it works again, so does the gateway."""
+
+import asyncio
+import resource
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.core.audit import DecisionRecord, RefusedRecord
+from tests.company import Company
+from tests.gateways import Script, running, scripted, serving
+from tests.wire.agent import Bare, bare, refusal_of, sending
+
+ANSWER = b'{"jsonrpc":"2.0","id":7,"result":{"message":{"messageId":"m","role":"ROLE_AGENT","parts":[]}}}'
+REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (
+    len(ANSWER),
+    ANSWER,
+)
+FULL_BYTES = 4096
+"""Less than the smallest write to the log's database, and more than the gateway's output."""
+
+
+@pytest.fixture
+def company(tmp_path: Path) -> Company:
+    return Company(tmp_path)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another process's transaction keeps the gateway from writing."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+@asynccontextmanager
+async def answering(company: Company) -> AsyncIterator[Script]:
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(REPLY)
+
+    script = Script(answer)
+    async with scripted(company, "agent/analyst", company.upstreams["analyst"], script):
+        yield script
+
+
+async def readiness(company: Company) -> tuple[int, Any]:
+    async with httpx.AsyncClient() as http:
+        response = await http.get(f"http://127.0.0.1:{company.health_port}/readyz")
+    return response.status_code, response.json()["checks"]["audit"]
+
+
+async def works(http: Bare) -> bool:
+    return (await http.post(sending("hello"))).status_code == 200
+
+
+async def test_a_locked_audit_log(company: Company) -> None:
+    audit = company.directory / "hopgate.audit.db"
+    async with answering(company) as script, running(company), bare(company) as http:
+        assert await works(http)
+        with locked(audit):
+            refused = await http.post(sending("hello"))
+            assert refusal_of(refused) == (503, 1503, "audit_unavailable")
+            assert refused.headers["retry-after"] == "1"
+            assert await readiness(company) == (503, "failing")
+        assert len(script.requests) == 1
+        assert await works(http)
+        assert await readiness(company) == (200, "ok")
+    assert len(script.requests) == 2
+
+
+async def test_an_audit_log_that_was_taken_away(company: Company) -> None:
+    audit = company.directory / "hopgate.audit.db"
+    async with answering(company) as script, running(company), bare(company) as http:
+        audit.rename(company.directory / "elsewhere.db")
+        assert refusal_of(await http.post(sending("hello"))) == (503, 1503, "audit_unavailable")
+        (company.directory / "elsewhere.db").write_bytes(b"")
+        audit.write_bytes(b"")
+        assert refusal_of(await http.post(sending("hello"))) == (503, 1503, "audit_unavailable")
+    assert script.requests == []
+
+
+async def test_a_disk_that_takes_no_more(company: Company) -> None:
+    async with answering(company) as script, serving(company) as gateway, bare(company) as http:
+        assert await works(http)
+        _, most = resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (FULL_BYTES, most))
+        assert refusal_of(await http.post(sending("hello"))) == (503, 1503, "audit_unavailable")
+        assert await readiness(company) == (503, "failing")
+        assert len(script.requests) == 1
+        resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (most, most))
+        assert await works(http)
+        assert await readiness(company) == (200, "ok")
+
+
+async def test_a_log_that_fails_after_the_decision_costs_the_outcome_only(company: Company) -> None:
+    async with answering(company) as script, running(company), bare(company) as http:
+        answer = script.answer
+        with ExitStack() as until_answered:
+
+            async def lock_and_answer(writer: asyncio.StreamWriter) -> None:
+                until_answered.enter_context(locked(company.directory / "hopgate.audit.db"))
+                await answer(writer)
+
+            script.answer = lock_and_answer
+            assert await works(http)
+    [hop] = company.records()
+    assert isinstance(hop.record, DecisionRecord)
+    assert hop.outcome is None
+
+
+async def test_a_client_that_leaves_while_its_decision_is_recorded(company: Company) -> None:
+    audit = company.directory / "hopgate.audit.db"
+    async with answering(company) as script, running(company):
+        async with bare(company) as http:
+            http.http.timeout = httpx.Timeout(0.7, connect=5)
+            with locked(audit), pytest.raises(httpx.ReadTimeout):
+                await http.post(sending("hello"))
+        async with bare(company) as http:
+            assert await works(http)
+    left, _ = company.records()
+    assert isinstance(left.record, DecisionRecord)
+    assert left.outcome is not None
+    assert left.outcome.reason == "client_closed"
+    assert len(script.requests) == 1
+
+
+async def test_a_locked_state_store(company: Company) -> None:
+    async with answering(company) as script, running(company), bare(company) as http:
+        with locked(company.directory / "hopgate.db"):
+            assert refusal_of(await http.post(sending("hello"))) == (503, 1503, "store_unavailable")
+        assert script.requests == []
+        assert await works(http)
+    refused, permitted = company.records()
+    assert isinstance(refused.record, RefusedRecord)
+    assert refused.record.reason == "store_unavailable"
+    assert isinstance(permitted.record, DecisionRecord)
