@@ -1,5 +1,6 @@
 """Protocols that sibling packages share: who fulfils them is wired in ``app``."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 from msgspec import Struct
@@ -42,6 +43,14 @@ class TaskOwners(Protocol):
 
     async def owner(self, route: str, task_id: str) -> str | None:
         """The owner, or None for an unknown task.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def owned(self, route: str, task_ids: Collection[str], owner: str) -> frozenset[str]:
+        """Those of ``task_ids`` that ``owner`` owns.
 
         Raises:
             StoreError: the store can't be asked.

@@ -170,8 +170,8 @@ class A2aAdapter:
         return a2a.classify(call, value)
 
     def filter_listing(self, listing: Listing, keep: Container[str]) -> tuple[Any, tuple[str, ...]]:
-        """A2A has no lists that are carried."""
-        raise TypeError("A2A answers are never classified as listings")
+        """See ``protocols.a2a.filter_listing``."""
+        return a2a.filter_listing(listing.value, keep)
 
     def refuse(self, call: Call | None, headers: Mapping[str, str], error: Exception, refusal: Refusal) -> Reply:
         """See ``protocols.a2a.refuse``."""
@@ -186,8 +186,13 @@ def adapter_of(protocol: ProtocolName) -> Adapter:
     return ADAPTERS[protocol]
 
 
+def task_key(task: str) -> str:
+    """What the owner of a task is stored under: a context may have the same id."""
+    return f"task:{task}"
+
+
 def _tasks(ids: a2a.Ids) -> tuple[str, ...]:
-    return tuple(f"task:{task}" for task in ids.tasks)
+    return tuple(map(task_key, ids.tasks))
 
 
 def _contexts(ids: a2a.Ids) -> tuple[str, ...]:

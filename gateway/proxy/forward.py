@@ -52,7 +52,7 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
         with gate.metrics.stage("upstream"):
             answer = await gate.upstreams.send(grant, upstream, outgoing)
     try:
-        _check_status(answer, passage)
+        check_status(answer, passage)
         if answer.kind == "sse":
             return await _open_stream(gate, passage, answer, relay)
         return await _whole(gate, passage, answer, relay)
@@ -61,7 +61,13 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
         raise
 
 
-def _check_status(answer: UpstreamAnswer, passage: Passage) -> None:
+def check_status(answer: UpstreamAnswer, passage: Passage) -> None:
+    """Refuse an answer whose HTTP status is not for the client to see.
+
+    Raises:
+        HopError: SESSION_UNKNOWN.
+        UpstreamError: UPSTREAM_STATUS.
+    """
     if answer.status == 404 and passage.upstream_session is not None:
         raise HopError(Reason.SESSION_UNKNOWN, "the upstream has ended the session")
     if answer.status < 300:
@@ -82,7 +88,7 @@ async def _whole(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Re
         raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the answer is neither JSON nor an event stream")
     answer.close()
     status = answer.status if body else 202
-    await _finish(gate, passage, relay.outcome(status))
+    await finish(gate, passage, relay.outcome(status))
     return Answer(status, headers, body)
 
 
@@ -120,7 +126,7 @@ async def _stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: R
         answer.close()
         gate.streams[relay.caller] -= 1
         gate.metrics.stream_closed(relay.protocol)
-        await _finish(gate, passage, relay.outcome(200, error))
+        await finish(gate, passage, relay.outcome(200, error))
 
 
 async def _events(passage: Passage, answer: UpstreamAnswer, relay: Relay) -> AsyncIterator[bytes]:
@@ -153,7 +159,8 @@ async def _leased(passage: Passage, answer: UpstreamAnswer, relay: Relay) -> Asy
         yield piece
 
 
-async def _finish(gate: Gate, passage: Passage, outcome: Outcome) -> None:
+async def finish(gate: Gate, passage: Passage, outcome: Outcome) -> None:
+    """Record how the hop ended, and end its span."""
     await record_outcome(gate, passage, outcome)
     span = passage.span(gate.tracing)
     span.set({semconv.HTTP_RESPONSE_STATUS_CODE: outcome.status, semconv.HOPGATE_STREAM_EVENTS: outcome.events})

@@ -90,8 +90,11 @@ class Pipeline:
         decision, minted = await self._decide(passage, hop)
         if minted is None:
             return await cards.answer(gate, passage, decision)
+        grant = Grant(hop, decision, minted)
+        if call.action == "getExtendedCard":
+            return await cards.extended(gate, passage, grant)
         await self._claim_contexts(passage, hop)
-        return await forward(gate, passage, Grant(hop, decision, minted))
+        return await forward(gate, passage, grant)
 
     async def _present(self, passage: Passage, route: Route) -> Presented:
         authorization = passage.headers.get("authorization")
@@ -130,7 +133,12 @@ class Pipeline:
                 raise HopError(Reason.TASK_UNKNOWN, "no such context for this caller on this route")
 
     async def _claim_contexts(self, passage: Passage, hop: Hop) -> None:
-        """A context that the caller names first is the caller's from now on, before its upstream learns of it."""
+        """A context that the caller names first is the caller's from now on, before its upstream learns of it.
+
+        Only a message begins one; asking for the tasks of a context claims nothing.
+        """
+        if hop.call.action != "delegate":
+            return
         expires = passage.at // 1000 + passage.limits.task_seconds
         whose = sessions.owner(hop.chain, hop.peer)
         for context in adapter_of(hop.route.protocol).named_contexts(hop.call):

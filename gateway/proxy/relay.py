@@ -15,7 +15,7 @@ from gateway.protocols import mcp
 from gateway.protocols.base import End, Inbound, Listing, Pass
 from gateway.protocols.jsonrpc import dump_json
 from gateway.proxy import sessions
-from gateway.proxy.adapters import adapter_of
+from gateway.proxy.adapters import adapter_of, task_key
 from gateway.proxy.exchange import Headers
 from gateway.proxy.gate import Gate, Passage
 from gateway.proxy.upstream import UpstreamAnswer
@@ -82,7 +82,7 @@ class Relay:
                 return passed
             case Listing():
                 self.ended = True
-                keep = await self._callable(classified.items)
+                keep = await (self._owned if self.protocol == "a2a" else self._callable)(classified.items)
                 cut, self._hidden = self._adapter.filter_listing(classified, keep)
                 return cut
             case End(value=last, ok=ok, detail=detail):
@@ -131,6 +131,12 @@ class Relay:
             if number % LISTED_AT_ONCE == LISTED_AT_ONCE - 1:
                 await asyncio.sleep(0)
         return frozenset(kept)
+
+    async def _owned(self, tasks: tuple[str, ...]) -> frozenset[str]:
+        """Which of the agent's tasks are the caller's."""
+        hop, keys = self._hop, {task_key(task): task for task in tasks}
+        found = await self._gate.tasks.owned(hop.route.path, keys, sessions.owner(hop.chain, hop.peer))
+        return frozenset(keys[key] for key in found)
 
     async def _claim_tasks(self, value: Any) -> None:
         hop, limits = self._hop, self._passage.limits

@@ -77,9 +77,16 @@ class Agent:
         )
 
     @property
+    def extended_card(self) -> AgentCard:
+        """The card for callers that the agent knows."""
+        card = self.card
+        card.skills.add(id="audit", name="Audit", description="For those it knows", tags=["finance"])
+        return card
+
+    @property
     def application(self) -> Any:
         card = self.card
-        handler = DefaultRequestHandler(Worker(self), InMemoryTaskStore(), card)
+        handler = DefaultRequestHandler(Worker(self), InMemoryTaskStore(), card, extended_agent_card=self.extended_card)
         inner = Starlette(routes=[*create_agent_card_routes(card), *create_jsonrpc_routes(handler, "/")])
 
         async def recorded(scope: Any, receive: Any, send: Any) -> None:
@@ -116,7 +123,8 @@ class Worker(AgentExecutor):
         await (updater.requires_input() if verb == "more" else updater.complete())
 
     async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
-        raise NotImplementedError
+        task = context.current_task
+        await TaskUpdater(event_queue, task.id, task.context_id).cancel()
 
     async def _answer(self, verb: str, rest: str, bearer: str) -> str:
         company, name = self._agent.company, self._agent.name

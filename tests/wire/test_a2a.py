@@ -171,14 +171,10 @@ forbid (principal == Agent::"auditor", action == Action::"delegate", resource);
 @pytest.mark.parametrize(
     ("method", "params"),
     [
-        ("ListTasks", {}),
-        ("CancelTask", {"id": "t"}),
-        ("SubscribeToTask", {"id": "t"}),
         ("CreateTaskPushNotificationConfig", {"taskId": "t", "url": "https://127.0.0.1/hook"}),
         ("GetTaskPushNotificationConfig", {"taskId": "t", "id": "p"}),
         ("ListTaskPushNotificationConfigs", {"taskId": "t"}),
         ("DeleteTaskPushNotificationConfig", {"taskId": "t", "id": "p"}),
-        ("GetExtendedAgentCard", {}),
         ("SendMessage", {"configuration": {"taskPushNotificationConfig": {"url": "https://127.0.0.1/hook"}}}),
     ],
 )

@@ -41,7 +41,7 @@ async def test_the_card_leads_to_the_gateway_and_nowhere_else(
         response = await http.card()
     card = response.json()
     assert card["supportedInterfaces"] == [{"url": http.url, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}]
-    assert card["capabilities"] == {"streaming": True}
+    assert card["capabilities"] == {"streaming": True, "extendedAgentCard": True}
     assert (card["name"], card["skills"][0]["id"]) == (target, "work")
     assert str(company.upstreams[target]) not in response.text
     assert response.headers["cache-control"] == "private, max-age=60"

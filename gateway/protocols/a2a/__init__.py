@@ -1,6 +1,6 @@
 """A2A 1.0, JSON-RPC binding."""
 
-from gateway.protocols.a2a.answers import classify, encode
+from gateway.protocols.a2a.answers import classify, encode, filter_listing
 from gateway.protocols.a2a.card import rewrite_card
 from gateway.protocols.a2a.ids import Ids, named_ids, task_ids
 from gateway.protocols.a2a.methods import CARD_METHOD, CARRIED, SERVED
@@ -14,6 +14,7 @@ __all__ = [
     "Ids",
     "classify",
     "encode",
+    "filter_listing",
     "named_ids",
     "parse",
     "refuse",

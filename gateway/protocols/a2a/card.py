@@ -31,6 +31,7 @@ CARD = Shape(
 TEXTS = ("name", "description", "version")
 LISTS = ("defaultInputModes", "defaultOutputModes", "skills")
 OPTIONAL = ("provider", "documentationUrl", "iconUrl")
+CARRIED_CAPABILITIES = ("streaming", "extendedAgentCard")
 SKILL_MEMBERS = ("id", "name", "description", "tags", "examples", "inputModes", "outputModes")
 
 
@@ -45,8 +46,8 @@ def rewrite_card(
     """The gateway's card for the agent, unsigned, in A2A 1.0 JSON.
 
     ``public_url`` is the route's URL; ``clients`` and ``user`` are the route's, ``issuers`` the OIDC issuer URLs
-    whose tokens it takes. Only JSON-RPC 1.0 interfaces stay, one for each tenant; extensions, push notifications and
-    the extended card are not offered, since the gateway doesn't carry them.
+    whose tokens it takes. Only JSON-RPC 1.0 interfaces stay, one for each tenant; extensions and push notifications
+    are not offered, since the gateway doesn't carry them.
 
     Raises:
         UpstreamError: UPSTREAM_MALFORMED, naming what is missing.
@@ -58,7 +59,7 @@ def rewrite_card(
         **{name: named[name] for name in TEXTS},
         **kept,
         "supportedInterfaces": _interfaces(named["supportedInterfaces"], public_url),
-        "capabilities": {"streaming": named["capabilities"].get("streaming") is True},
+        "capabilities": {name: True for name in CARRIED_CAPABILITIES if named["capabilities"].get(name) is True},
         "securitySchemes": schemes,
         "securityRequirements": _requirements(schemes, clients, user),
         "defaultInputModes": named["defaultInputModes"],

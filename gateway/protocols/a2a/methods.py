@@ -38,5 +38,13 @@ METHODS: Mapping[str, Method] = {
     "GetExtendedAgentCard": Method("getExtendedCard"),
 }
 
-CARRIED = frozenset({"SendMessage", "SendStreamingMessage", "GetTask", CARD_METHOD})
+EXTENDED_CARD_METHOD = "GetExtendedAgentCard"
+LIST_METHOD = "ListTasks"
+
+CARRIED = frozenset(
+    {
+        "SendMessage", "SendStreamingMessage", "GetTask", LIST_METHOD, "CancelTask", "SubscribeToTask",
+        EXTENDED_CARD_METHOD, CARD_METHOD,
+    }
+)  # fmt: skip
 """What is forwarded. Any other known method is parsed, so that it is recorded, and then refused."""

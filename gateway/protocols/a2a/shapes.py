@@ -80,4 +80,14 @@ PARAMS: Mapping[str, Shape] = {
 }
 """Parameters by method; the others take ``QUERY``."""
 
-RESULTS: Mapping[str, Shape] = {"SendMessage": SENT, "SendStreamingMessage": STREAMED, "GetTask": TASK}
+LISTED = Shape(members("tasks", "nextPageToken", "pageSize", "totalSize"), {"tasks": TASK})
+
+RESULTS: Mapping[str, Shape] = {
+    "SendMessage": SENT,
+    "SendStreamingMessage": STREAMED,
+    "GetTask": TASK,
+    "ListTasks": LISTED,
+    "CancelTask": TASK,
+    "SubscribeToTask": STREAMED,
+}
+"""Results by method; the extended card is ``card.rewrite_card``'s to read."""

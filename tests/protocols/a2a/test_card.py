@@ -46,7 +46,7 @@ def test_the_card_is_the_gateways() -> None:
     card = rewrite_card(CARD, URL)
     common = {"url": URL, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}
     assert card["supportedInterfaces"] == [common, {**common, "tenant": "acme"}]
-    assert card["capabilities"] == {"streaming": True}
+    assert card["capabilities"] == {"streaming": True, "extendedAgentCard": True}
     assert card["securitySchemes"].keys() == {"mutualTls", "bearer"}
     assert card["securityRequirements"] == [{"schemes": {"mutualTls": {"list": []}, "bearer": {"list": []}}}]
     assert card["skills"] == [{"id": "read", "name": "Read", "description": "reads", "tags": ["t"]}]

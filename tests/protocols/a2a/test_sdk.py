@@ -19,12 +19,12 @@ from a2a.types import (
     AgentCapabilities,
     AgentCard,
     AgentInterface,
-    CancelTaskRequest,
     GetTaskRequest,
     Part,
     Role,
     SendMessageRequest,
     StreamResponse,
+    TaskPushNotificationConfig,
     TaskState,
 )
 from a2a.utils.errors import UnsupportedOperationError
@@ -173,4 +173,6 @@ async def test_a_denial_is_an_error_to_the_client(streaming: bool) -> None:
 async def test_what_is_not_carried_is_an_error_to_the_client() -> None:
     async with connected(streaming=False) as (client, _):
         with pytest.raises(A2AClientError, match="400"):
-            await client.cancel_task(CancelTaskRequest(id="t1"))
+            await client.create_task_push_notification_config(
+                TaskPushNotificationConfig(task_id="t1", url="https://hook.test/")
+            )
