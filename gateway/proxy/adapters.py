@@ -6,6 +6,8 @@ Only joins the pure adapters of ``gateway.protocols`` to the snapshot; decides n
 from collections.abc import Container, Mapping
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from gateway.core.errors import ProtocolError
 from gateway.core.model import Call, ProtocolName, Route
 from gateway.core.reasons import Reason
@@ -13,6 +15,14 @@ from gateway.core.snapshot import Snapshot
 from gateway.protocols import a2a, mcp
 from gateway.protocols.a2a.methods import UNSUPPORTED_OPERATION
 from gateway.protocols.base import METHOD_NOT_FOUND, Classified, Incoming, Listing, Outgoing, Refusal, Reply
+
+
+class Shown(Struct, frozen=True):
+    """A message as the client gets it: the value, its HTTP status where it has one of its own, its event's name."""
+
+    value: Any
+    status: int | None = None
+    event: str = "message"
 
 
 class Adapter(Protocol):
@@ -62,8 +72,14 @@ class Adapter(Protocol):
         """The list cut to ``keep``, and what was hidden."""
         ...
 
-    def refuse(self, call: Call | None, headers: Mapping[str, str], error: Exception, refusal: Refusal) -> Reply:
-        """The refusal in the protocol's own form."""
+    def present(self, call: Call, value: Any) -> Shown:
+        """A message of the answer as the client's binding has it."""
+        ...
+
+    def refuse(
+        self, call: Call | None, rest: str, headers: Mapping[str, str], error: Exception, refusal: Refusal
+    ) -> Reply:
+        """The refusal in the protocol's own form. ``rest`` is the path below the route."""
         ...
 
 
@@ -118,23 +134,28 @@ class McpAdapter:
         """See ``protocols.mcp.filter_listing``."""
         return mcp.filter_listing(listing.value, keep)
 
-    def refuse(self, call: Call | None, headers: Mapping[str, str], error: Exception, refusal: Refusal) -> Reply:
+    def present(self, call: Call, value: Any) -> Shown:
+        """As it is."""
+        return Shown(value)
+
+    def refuse(
+        self, call: Call | None, rest: str, headers: Mapping[str, str], error: Exception, refusal: Refusal
+    ) -> Reply:
         """In the era of the call, or of the headers where there is none."""
         era = mcp.era_of_headers(headers) if call is None else mcp.era_of(call)
         return mcp.refuse(_request_id(call, error), era, refusal)
 
 
 class A2aAdapter:
-    """A2A 1.0, JSON-RPC binding."""
+    """A2A 1.0, by JSON-RPC and by HTTP+JSON."""
 
     def parse(self, incoming: Incoming, route: Route, snapshot: Snapshot) -> Call:
         """See ``protocols.a2a.parse``."""
         return a2a.parse(incoming, route, snapshot.limits)
 
     def check_method(self, incoming: Incoming, route: Route, snapshot: Snapshot) -> None:
-        """POST at the route and GET of the card; anything else is refused by the parser."""
-        if incoming.http_method != "POST" or incoming.rest:
-            self.parse(incoming, route, snapshot)
+        """See ``protocols.a2a.check_http``."""
+        a2a.check_http(incoming)
 
     def check_carried(self, call: Call) -> None:
         """Refuse what isn't in ``protocols.a2a.CARRIED``."""
@@ -173,9 +194,18 @@ class A2aAdapter:
         """See ``protocols.a2a.filter_listing``."""
         return a2a.filter_listing(listing.value, keep)
 
-    def refuse(self, call: Call | None, headers: Mapping[str, str], error: Exception, refusal: Refusal) -> Reply:
+    def present(self, call: Call, value: Any) -> Shown:
+        """As it is by JSON-RPC; else see ``protocols.a2a.bare``."""
+        if call.binding == "jsonrpc":
+            return Shown(value)
+        status, body = a2a.bare(value)
+        return Shown(body, status, "message" if status == 200 else "error")
+
+    def refuse(
+        self, call: Call | None, rest: str, headers: Mapping[str, str], error: Exception, refusal: Refusal
+    ) -> Reply:
         """See ``protocols.a2a.refuse``."""
-        return a2a.refuse(_request_id(call, error), refusal)
+        return a2a.refuse(_request_id(call, error), refusal, "http" if a2a.is_http_json(rest) else "jsonrpc")
 
 
 ADAPTERS: Mapping[ProtocolName, Adapter] = {"mcp": McpAdapter(), "a2a": A2aAdapter()}

@@ -80,9 +80,10 @@ async def extended(gate: Gate, passage: Passage, grant: Grant) -> Answer:
     value = end.value
     if end.ok:
         value = {**value, "result": _signed(gate, _rewritten(gate, route, upstream, value["result"]))}
-    body = dump_json(value)
-    await finish(gate, passage, Outcome(end.ok, Reason.PERMITTED, 200, end.detail, bytes_out=len(body), events=1))
-    return Answer(200, (JSON_TYPE, ("Cache-Control", "private, no-store")), body)
+    shown = adapter.present(call, value)
+    status, body = shown.status or 200, dump_json(shown.value)
+    await finish(gate, passage, Outcome(end.ok, Reason.PERMITTED, status, end.detail, bytes_out=len(body), events=1))
+    return Answer(status, (JSON_TYPE, ("Cache-Control", "private, no-store")), body)
 
 
 def _upstream(passage: Passage, route: Route) -> Upstream:

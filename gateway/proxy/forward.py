@@ -78,16 +78,15 @@ def check_status(answer: UpstreamAnswer, passage: Passage) -> None:
 
 async def _whole(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Relay) -> Answer:
     """A JSON body, or none where none is due."""
-    body, headers = b"", relay.session_headers(answer)
+    status, body, headers = 202, b"", relay.session_headers(answer)
     if answer.kind == "empty":
         relay.end_empty()
     elif answer.kind == "json":
-        body = await relay.last(parse_answer(await answer.body(), passage.limits))
+        status, body = await relay.last(parse_answer(await answer.body(), passage.limits), answer.status)
         headers += JSON_HEADERS
     else:
         raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the answer is neither JSON nor an event stream")
     answer.close()
-    status = answer.status if body else 202
     await finish(gate, passage, relay.outcome(status))
     return Answer(status, headers, body)
 
@@ -118,7 +117,8 @@ async def _stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: R
     except HopError as failed:
         error = failed
         observe_failure(gate, passage, failed)
-        yield encode_event(Event(reply_to(gate, passage, failed).body.decode()))
+        name = "error" if relay.binding == "http" else "message"
+        yield encode_event(Event(reply_to(gate, passage, failed).body.decode(), name))
     except (GeneratorExit, asyncio.CancelledError):
         error = gate.cut_off()
         raise
@@ -136,9 +136,9 @@ async def _events(passage: Passage, answer: UpstreamAnswer, relay: Relay) -> Asy
             if isinstance(frame, Comment):
                 yield encode_comment()
             elif frame.data and relay.is_message(frame.name):
-                value = await relay.take(parse_answer(frame.data.encode(), passage.limits))
-                if value is not None:
-                    yield encode_message(value)
+                shown = await relay.take(parse_answer(frame.data.encode(), passage.limits))
+                if shown is not None:
+                    yield encode_message(shown.value, shown.event)
             if relay.ended:
                 return
     relay.end_of_stream(within_event=parser.pending)

@@ -81,6 +81,8 @@ class Passage:
     began: float = field(default_factory=perf_counter)
     headers: Mapping[str, str] = field(default_factory=dict)
     route: Route | None = None
+    rest: str = ""
+    """The path below the route."""
     agent: Agent | None = None
     presented: Presented = None
     call: Call | None = None

@@ -72,6 +72,7 @@ class Pipeline:
             return document
         route, rest = locate(path, snapshot.routes)
         route = passage.route = msgspec.structs.replace(route, resource=base + route.path)
+        passage.rest = rest
         adapter = adapter_of(route.protocol)
         if exchange.peer is not None:
             passage.agent = delegation.calling_agent(exchange.peer, snapshot.registry, passage.at // 1000)

@@ -15,7 +15,7 @@ from gateway.protocols import mcp
 from gateway.protocols.base import End, Inbound, Listing, Pass
 from gateway.protocols.jsonrpc import dump_json
 from gateway.proxy import sessions
-from gateway.proxy.adapters import adapter_of, task_key
+from gateway.proxy.adapters import Shown, adapter_of, task_key
 from gateway.proxy.exchange import Headers
 from gateway.proxy.gate import Gate, Passage
 from gateway.proxy.upstream import UpstreamAnswer
@@ -36,6 +36,7 @@ class Relay:
         self._hop = hop
         self._adapter = adapter_of(hop.route.protocol)
         self.protocol: ProtocolName = hop.route.protocol
+        self.binding = hop.call.binding
         self.caller = sessions.owner(hop.chain, hop.peer) if hop.peer is None else hop.peer.spiffe_id
         ends = [hop.chain.root_expires] + ([] if hop.peer is None else [hop.peer.not_after])
         self.lease_ends = min(ends)
@@ -62,16 +63,18 @@ class Relay:
         expires = hop.now // 1000 + limits.session_seconds
         return (("Mcp-Session-Id", sessions.seal(self._gate.sealer, opened, hop.route, whose, expires)),)
 
-    async def take(self, value: Any) -> Any | None:
+    async def take(self, value: Any) -> Shown | None:
         """The message as the client gets it; None for one that isn't the client's.
 
         Raises:
             UpstreamError: the message does not belong to the answer of this call.
         """
         taken = await self._take(value)
-        if taken is not None:
-            self._bytes += len(dump_json(taken))
-        return taken
+        if taken is None:
+            return None
+        shown = self._adapter.present(self._hop.call, taken)
+        self._bytes += len(dump_json(shown.value))
+        return shown
 
     async def _take(self, value: Any) -> Any | None:
         self._events += 1
@@ -93,15 +96,16 @@ class Relay:
                 await self._refuse_inbound(classified)
                 return None
 
-    async def last(self, value: Any) -> bytes:
-        """The one message of an answer that isn't a stream."""
+    async def last(self, value: Any, status: int) -> tuple[int, bytes]:
+        """Status and body of an answer that isn't a stream; ``status`` is the upstream's."""
         taken = await self._take(value)
         if taken is None or (self.protocol == "mcp" and not self.ended):
             raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the body is not the answer to the request")
         self.ended = True
-        body = dump_json(taken)
+        shown = self._adapter.present(self._hop.call, taken)
+        body = dump_json(shown.value)
         self._bytes += len(body)
-        return body
+        return status if shown.status is None else shown.status, body
 
     def end_empty(self) -> None:
         """The upstream sent no body: right for a notification, and only there."""

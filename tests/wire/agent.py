@@ -118,6 +118,8 @@ class Worker(AgentExecutor):
                 await updater.add_artifact([new_text_part(str(number))])
                 await self._agent.step.wait()
                 self._agent.step.clear()
+        if verb == "tenant":
+            rest = context.call_context.tenant
         bearer = context.call_context.state["headers"]["authorization"].removeprefix("Bearer ")
         await updater.add_artifact([new_text_part(await self._answer(verb, rest, bearer))])
         await (updater.requires_input() if verb == "more" else updater.complete())
@@ -137,7 +139,7 @@ class Worker(AgentExecutor):
                 return f"{name} refused {reason_of(error)}"
         if verb == "balance":
             return f"{name} < {await balance(company, name, bearer)}"
-        return f"{name}: {verb}"
+        return f"{name}: {verb} {rest}" if verb == "tenant" else f"{name}: {verb}"
 
 
 async def balance(company: Company, agent: str, token: str) -> str:
@@ -164,13 +166,20 @@ def route(company: Company, target: str, agent: str | None) -> tuple[str, ssl.SS
 
 @asynccontextmanager
 async def asking(
-    company: Company, agent: str | None, target: str = "analyst", *, token: str = "", streaming: bool = True
+    company: Company,
+    agent: str | None,
+    target: str = "analyst",
+    *,
+    token: str = "",
+    streaming: bool = True,
+    binding: str = "JSONRPC",
 ) -> AsyncIterator[Client]:
     """The official client, made from the card; with a fresh token of Maria's unless one is given."""
     url, context = route(company, target, agent)
     headers = bearing(token or company.token(url))
     async with httpx.AsyncClient(verify=context, headers=headers, timeout=20) as http:
-        yield await create_client(url, ClientConfig(httpx_client=http, streaming=streaming))
+        config = ClientConfig(httpx_client=http, streaming=streaming, supported_protocol_bindings=[binding])
+        yield await create_client(url, config)
 
 
 @dataclass(frozen=True)

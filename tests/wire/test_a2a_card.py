@@ -40,7 +40,9 @@ async def test_the_card_leads_to_the_gateway_and_nowhere_else(
     async with behind_gateway(Agent(company, target)), bare(company, caller, target) as http:
         response = await http.card()
     card = response.json()
-    assert card["supportedInterfaces"] == [{"url": http.url, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}]
+    assert card["supportedInterfaces"] == [
+        {"url": http.url, "protocolBinding": binding, "protocolVersion": "1.0"} for binding in ("JSONRPC", "HTTP+JSON")
+    ]
     assert card["capabilities"] == {"streaming": True, "extendedAgentCard": True}
     assert (card["name"], card["skills"][0]["id"]) == (target, "work")
     assert str(company.upstreams[target]) not in response.text

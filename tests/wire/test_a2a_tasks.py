@@ -1,8 +1,6 @@
 """Tasks after the message that made them, with the official client: listed, cancelled, followed; only one's own."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -20,36 +18,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from tests.company import Company
-from tests.gateways import asgi, running
 from tests.wire.agent import Agent, asking, bare, heard, question, refusal_of, rpc, said, sending
-
-TASKS = """
-@id("own-tasks-more")
-permit (
-  principal,
-  action in [
-    Action::"listTasks", Action::"cancelTask", Action::"subscribeTask", Action::"getExtendedCard"
-  ],
-  resource is Agent
-);
-"""
+from tests.wire.analyst import OWN_TASKS, analysing
 
 
 @pytest.fixture
 def company(tmp_path: Path) -> Company:
     company = Company(tmp_path)
-    company.policies["platform/tasks.cedar"] = TASKS
+    company.policies["platform/tasks.cedar"] = OWN_TASKS
     return company
-
-
-@asynccontextmanager
-async def analysing(company: Company) -> AsyncIterator[Agent]:
-    """The analyst behind the company's running gateway."""
-    async with AsyncExitStack() as stack:
-        agent = Agent(company, "analyst")
-        await stack.enter_async_context(asgi(agent.application, company, "agent/analyst", company.upstreams["analyst"]))
-        await stack.enter_async_context(running(company))
-        yield agent
 
 
 def of(company: Company, person: str) -> str:
@@ -189,8 +166,6 @@ class Signing(Agent):
 async def test_an_extended_card_that_the_pinned_key_did_not_sign_is_refused(company: Company) -> None:
     jwk = ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key(), as_dict=True)
     company.registry["agents"]["analyst"]["upstream"]["card_key"] = jwk
-    agent = Signing(company, "analyst")
-    served = asgi(agent.application, company, "agent/analyst", company.upstreams["analyst"])
-    async with served, running(company), bare(company) as http:
+    async with analysing(company, Signing(company, "analyst")), bare(company) as http:
         response = await http.post(rpc("GetExtendedAgentCard", {}))
     assert refusal_of(response) == (502, 1502, "upstream_identity")

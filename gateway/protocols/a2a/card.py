@@ -13,6 +13,8 @@ from gateway.protocols.jsonrpc import malformed_answer
 from gateway.protocols.members import AmbiguousMemberError, members
 
 BINDING = "JSONRPC"
+"""What the upstream must speak."""
+OFFERED = (BINDING, "HTTP+JSON")
 MUTUAL_TLS, BEARER, OPEN_ID = "mutualTls", "bearer", "openId"
 
 SKILL = Shape(
@@ -46,8 +48,8 @@ def rewrite_card(
     """The gateway's card for the agent, unsigned, in A2A 1.0 JSON.
 
     ``public_url`` is the route's URL; ``clients`` and ``user`` are the route's, ``issuers`` the OIDC issuer URLs
-    whose tokens it takes. Only JSON-RPC 1.0 interfaces stay, one for each tenant; extensions and push notifications
-    are not offered, since the gateway doesn't carry them.
+    whose tokens it takes. Every tenant that the agent serves by JSON-RPC 1.0 is offered by both bindings; extensions
+    and push notifications are not, since the gateway doesn't carry them.
 
     Raises:
         UpstreamError: UPSTREAM_MALFORMED, naming what is missing.
@@ -97,8 +99,12 @@ def _interfaces(interfaces: Sequence[Any], public_url: str) -> list[Mapping[str,
     )
     if not tenants:
         raise malformed_answer(f"an agent card without a {BINDING} interface of A2A {SERVED[0]}")
-    common = {"url": public_url, "protocolBinding": BINDING, "protocolVersion": SERVED[0]}
-    return [{**common, "tenant": tenant} if tenant else common for tenant in tenants]
+    common = {"url": public_url, "protocolVersion": SERVED[0]}
+    return [
+        {**common, "protocolBinding": binding} | ({"tenant": tenant} if tenant else {})
+        for binding in OFFERED
+        for tenant in tenants
+    ]
 
 
 def _skill(skill: Any) -> Mapping[str, Any]:

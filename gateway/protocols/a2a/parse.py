@@ -1,4 +1,4 @@
-"""A client's HTTP request as one A2A ``Call`` (A2A 1.0, JSON-RPC binding, and the agent card's GET).
+"""A client's HTTP request as one A2A ``Call`` (A2A 1.0, JSON-RPC and HTTP+JSON, and the agent card's GET).
 
 Decides version, action and resource, and gives every member its one spelling. Doesn't decide whether the call is
 allowed or carried, or whose the named tasks are.
@@ -11,6 +11,7 @@ from gateway.core.errors import ProtocolError
 from gateway.core.limits import Limits
 from gateway.core.model import Call, Route, Uid
 from gateway.core.reasons import Reason
+from gateway.protocols.a2a.http_json import MEDIA, is_http_json, method_of, read_http
 from gateway.protocols.a2a.methods import (
     CARD_METHOD,
     CARD_PATH,
@@ -48,19 +49,35 @@ def parse(incoming: Incoming, route: Route, limits: Limits) -> Call:
     Raises:
         ProtocolError: the message isn't a valid one; reason, code and HTTP status say why.
     """
+    check_http(incoming)
     if incoming.rest == CARD_PATH:
-        return _card(incoming, route)
-    _check_http(incoming)
+        return _card(route)
+    if is_http_json(incoming.rest):
+        version = _version(incoming)
+        return _read(incoming, version, read_http(incoming, limits), route)
+    check_media(incoming.headers)
     request = read_request(parse_json(incoming.body, limits))
     try:
-        return _read(incoming, request, route)
+        return _read(incoming, _version(incoming), request, route)
     except ProtocolError as error:
         error.request_id = request.id
         raise
 
 
-def _read(incoming: Incoming, request: Request, route: Route) -> Call:
-    version = _version(incoming)
+def check_http(incoming: Incoming) -> None:
+    """Refuse what no body could mend: a path or an HTTP method that A2A doesn't have.
+
+    Raises:
+        ProtocolError: ROUTE_UNKNOWN or HTTP_METHOD.
+    """
+    if is_http_json(incoming.rest):
+        method_of(incoming)
+    elif incoming.http_method != (wanted := "GET" if incoming.rest == CARD_PATH else "POST"):
+        what = "the agent card is read" if incoming.rest else "A2A messages are sent"
+        raise HttpError(Reason.HTTP_METHOD, f"{what} with {wanted}", status=405, allow=wanted)
+
+
+def _read(incoming: Incoming, version: str, request: Request, route: Route) -> Call:
     method = METHODS.get(request.method)
     if method is None:
         raise ProtocolError(Reason.METHOD_UNKNOWN, "not a method of A2A 1.0", code=METHOD_NOT_FOUND)
@@ -79,12 +96,11 @@ def _read(incoming: Incoming, request: Request, route: Route) -> Call:
         target=_target(method, params),
         arguments=params,
         streaming=method.streaming,
+        binding="http" if is_http_json(incoming.rest) else "jsonrpc",
     )
 
 
-def _card(incoming: Incoming, route: Route) -> Call:
-    if incoming.http_method != "GET":
-        raise HttpError(Reason.HTTP_METHOD, "the agent card is read with GET", status=405, allow="GET")
+def _card(route: Route) -> Call:
     return Call(
         protocol="a2a",
         version=SERVED[0],
@@ -95,22 +111,10 @@ def _card(incoming: Incoming, route: Route) -> Call:
     )
 
 
-def _check_http(incoming: Incoming) -> None:
-    if incoming.rest:
-        raise ProtocolError(
-            Reason.ROUTE_UNKNOWN,
-            "the agent is served by JSON-RPC at its route, its card below it",
-            code=INVALID_REQUEST,
-        )
-    if incoming.http_method != "POST":
-        raise HttpError(Reason.HTTP_METHOD, "A2A messages are sent with POST", status=405, allow="POST")
-    check_media(incoming.headers)
-
-
 def _check_accept(incoming: Incoming, method: Method) -> None:
-    wanted = SSE if method.streaming else JSON
-    if "accept" in incoming.headers and not accepts(incoming.headers, wanted):
-        raise HttpError(Reason.CONTENT_TYPE, f"Accept excludes {wanted}", status=406)
+    wanted = (SSE,) if method.streaming else MEDIA if is_http_json(incoming.rest) else (JSON,)
+    if "accept" in incoming.headers and not any(accepts(incoming.headers, kind) for kind in wanted):
+        raise HttpError(Reason.CONTENT_TYPE, f"Accept excludes {wanted[0]}", status=406)
 
 
 def _version(incoming: Incoming) -> str:

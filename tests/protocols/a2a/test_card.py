@@ -45,7 +45,8 @@ CARD = {
 def test_the_card_is_the_gateways() -> None:
     card = rewrite_card(CARD, URL)
     common = {"url": URL, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}
-    assert card["supportedInterfaces"] == [common, {**common, "tenant": "acme"}]
+    rest = {**common, "protocolBinding": "HTTP+JSON"}
+    assert card["supportedInterfaces"] == [common, {**common, "tenant": "acme"}, rest, {**rest, "tenant": "acme"}]
     assert card["capabilities"] == {"streaming": True, "extendedAgentCard": True}
     assert card["securitySchemes"].keys() == {"mutualTls", "bearer"}
     assert card["securityRequirements"] == [{"schemes": {"mutualTls": {"list": []}, "bearer": {"list": []}}}]
@@ -61,7 +62,7 @@ def test_the_card_is_the_gateways() -> None:
 def test_the_official_types_take_it(clients: str, user: str, issuers: tuple[str, ...]) -> None:
     card = rewrite_card(CARD, URL, clients=clients, user=user, issuers=issuers)
     read = ParseDict(card, AgentCard())
-    assert [interface.url for interface in read.supported_interfaces] == [URL, URL]
+    assert [interface.url for interface in read.supported_interfaces] == [URL] * 4
     assert read == parse_agent_card(dict(card))
     for requirement in read.security_requirements:
         assert set(requirement.schemes) <= set(read.security_schemes)

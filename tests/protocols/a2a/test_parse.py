@@ -56,7 +56,7 @@ def test_the_card() -> None:
     assert (error.status, error.allow) == (405, "GET")
 
 
-@pytest.mark.parametrize("rest", ["/message:send", "/.well-known/agent.json", "/tasks/1", "/v1"])
+@pytest.mark.parametrize("rest", ["/", "/.well-known/agent.json", "/message:sent", "/v1", "/a/b/tasks", "/tasks/1/x"])
 def test_other_paths_are_not_served(a2a, rest: str) -> None:
     sent = a2a("SendMessage", {"message": MESSAGE})
     assert refused(Incoming("POST", rest, sent.headers, {}, sent.body)).reason is Reason.ROUTE_UNKNOWN

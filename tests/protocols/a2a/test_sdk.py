@@ -125,7 +125,7 @@ async def connected(streaming: bool) -> AsyncIterator[tuple[Client, Adapters]]:
         adapters = Adapters(upstream)
         async with httpx.AsyncClient(transport=adapters) as http:
             card = await A2ACardResolver(http, PUBLIC).get_agent_card()
-            assert [interface.url for interface in card.supported_interfaces] == [PUBLIC]
+            assert [interface.url for interface in card.supported_interfaces] == [PUBLIC] * 2
             yield ClientFactory(ClientConfig(httpx_client=http, streaming=streaming)).create(card), adapters
 
 
