@@ -147,7 +147,7 @@ class McpAdapter:
 
 
 class A2aAdapter:
-    """A2A 1.0, by JSON-RPC and by HTTP+JSON."""
+    """A2A: 1.0 by JSON-RPC and by HTTP+JSON, 0.3 by JSON-RPC."""
 
     def parse(self, incoming: Incoming, route: Route, snapshot: Snapshot) -> Call:
         """See ``protocols.a2a.parse``."""

@@ -16,7 +16,7 @@ from gateway.core.reasons import Reason
 from gateway.core.registry import Upstream
 from gateway.identity.cards import pinned_key, sign_card, verify_card
 from gateway.identity.signer import jwks_url
-from gateway.protocols.a2a import rewrite_card
+from gateway.protocols.a2a import rewrite_card, with_0_3
 from gateway.protocols.base import End
 from gateway.protocols.jsonrpc import dump_json, malformed_answer, parse_answer
 from gateway.proxy.adapters import adapter_of
@@ -104,4 +104,4 @@ def _rewritten(gate: Gate, route: Route, upstream: Upstream, card: Any) -> Mappi
 
 
 def _signed(gate: Gate, card: Mapping[str, Any]) -> Mapping[str, Any]:
-    return sign_card(card, gate.signer, jwks_url(gate.issuer))
+    return with_0_3(sign_card(card, gate.signer, jwks_url(gate.issuer)))

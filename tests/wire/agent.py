@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import httpx2
 import jwt
-from a2a.client import ClientConfig, create_client
+from a2a.client import A2ACardResolver, ClientConfig, create_client
 from a2a.client.client import Client
 from a2a.client.errors import A2AClientError
 from a2a.helpers import get_text_parts, new_task_from_user_message, new_text_part
@@ -84,10 +84,15 @@ class Agent:
         return card
 
     @property
+    def card_routes(self) -> list[Any]:
+        return list(create_agent_card_routes(self.card))
+
+    @property
     def application(self) -> Any:
         card = self.card
         handler = DefaultRequestHandler(Worker(self), InMemoryTaskStore(), card, extended_agent_card=self.extended_card)
-        inner = Starlette(routes=[*create_agent_card_routes(card), *create_jsonrpc_routes(handler, "/")])
+        calls = create_jsonrpc_routes(handler, "/", enable_v0_3_compat=True)
+        inner = Starlette(routes=[*self.card_routes, *calls])
 
         async def recorded(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "http" and scope["method"] == "POST":
@@ -173,13 +178,20 @@ async def asking(
     token: str = "",
     streaming: bool = True,
     binding: str = "JSONRPC",
+    version: str = "1.0",
 ) -> AsyncIterator[Client]:
-    """The official client, made from the card; with a fresh token of Maria's unless one is given."""
+    """The official client, made from the card; with a fresh token of Maria's unless one is given.
+
+    It prefers 1.0 wherever the card offers it, so other versions are all that is left of the card.
+    """
     url, context = route(company, target, agent)
     headers = bearing(token or company.token(url))
     async with httpx.AsyncClient(verify=context, headers=headers, timeout=20) as http:
         config = ClientConfig(httpx_client=http, streaming=streaming, supported_protocol_bindings=[binding])
-        yield await create_client(url, config)
+        card = await A2ACardResolver(http, url).get_agent_card()
+        for interface in [each for each in card.supported_interfaces if each.protocol_version != version]:
+            card.supported_interfaces.remove(interface)
+        yield await create_client(card, config)
 
 
 @dataclass(frozen=True)

@@ -194,9 +194,9 @@ async def test_what_is_not_carried_is_refused_and_recorded(
 @pytest.mark.parametrize(
     ("version", "query", "expected"),
     [
-        (None, "", (400, -32009, "version_unsupported")),
-        ("", "", (400, -32009, "version_unsupported")),
-        ("0.3", "", (400, -32009, "version_unsupported")),
+        (None, "", (404, -32601, "method_unknown")),
+        ("", "", (404, -32601, "method_unknown")),
+        ("0.3", "", (404, -32601, "method_unknown")),
         ("2.0", "", (400, -32009, "version_unsupported")),
         ("1.0", "?A2A-Version=0.3", (400, -32600, "message_invalid")),
         ("1.0.1", "", None),

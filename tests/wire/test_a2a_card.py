@@ -41,7 +41,8 @@ async def test_the_card_leads_to_the_gateway_and_nowhere_else(
         response = await http.card()
     card = response.json()
     assert card["supportedInterfaces"] == [
-        {"url": http.url, "protocolBinding": binding, "protocolVersion": "1.0"} for binding in ("JSONRPC", "HTTP+JSON")
+        {"url": http.url, "protocolBinding": binding, "protocolVersion": version}
+        for binding, version in (("JSONRPC", "1.0"), ("HTTP+JSON", "1.0"), ("JSONRPC", "0.3"))
     ]
     assert card["capabilities"] == {"streaming": True, "extendedAgentCard": True}
     assert (card["name"], card["skills"][0]["id"]) == (target, "work")

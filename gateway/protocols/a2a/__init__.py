@@ -1,7 +1,8 @@
-"""A2A 1.0, by JSON-RPC and by HTTP+JSON."""
+"""A2A: 1.0 by JSON-RPC and by HTTP+JSON, 0.3 by JSON-RPC."""
 
 from gateway.protocols.a2a.answers import classify, encode, filter_listing
 from gateway.protocols.a2a.card import rewrite_card
+from gateway.protocols.a2a.card_0_3 import with_0_3
 from gateway.protocols.a2a.http_json import is_http_json
 from gateway.protocols.a2a.http_status import bare
 from gateway.protocols.a2a.ids import Ids, named_ids, task_ids
@@ -25,4 +26,5 @@ __all__ = [
     "refuse",
     "rewrite_card",
     "task_ids",
+    "with_0_3",
 ]

@@ -1,4 +1,4 @@
-"""A client's HTTP request as one A2A ``Call`` (A2A 1.0, JSON-RPC and HTTP+JSON, and the agent card's GET).
+"""A client's HTTP request as one A2A ``Call`` (1.0 by JSON-RPC and HTTP+JSON, 0.3 by JSON-RPC, the card).
 
 Decides version, action and resource, and gives every member its one spelling. Doesn't decide whether the call is
 allowed or carried, or whose the named tasks are.
@@ -11,13 +11,16 @@ from gateway.core.errors import ProtocolError
 from gateway.core.limits import Limits
 from gateway.core.model import Call, Route, Uid
 from gateway.core.reasons import Reason
+from gateway.protocols.a2a import shapes_0_3
 from gateway.protocols.a2a.http_json import MEDIA, is_http_json, method_of, read_http
 from gateway.protocols.a2a.methods import (
+    BY_VERSION,
     CARD_METHOD,
     CARD_PATH,
-    METHODS,
+    CURRENT,
     SERVED,
     UNSUPPORTED_OPERATION,
+    UNVERSIONED,
     VERSION_NOT_SUPPORTED,
     Method,
 )
@@ -38,9 +41,9 @@ from gateway.protocols.members import AmbiguousMemberError
 
 VERSION_HEADER = "a2a-version"
 VERSION_QUERY = "A2A-Version"
-UNVERSIONED = "0.3"
-"""What an absent or empty version means (A2A 1.0 §3.6)."""
 MOST_ID_CHARS = 512
+WEBHOOKS = ("taskPushNotificationConfig", "pushNotificationConfig")
+"""Members of a message's configuration that name one, in 1.0 and in 0.3."""
 
 
 def parse(incoming: Incoming, route: Route, limits: Limits) -> Call:
@@ -53,12 +56,12 @@ def parse(incoming: Incoming, route: Route, limits: Limits) -> Call:
     if incoming.rest == CARD_PATH:
         return _card(route)
     if is_http_json(incoming.rest):
-        version = _version(incoming)
+        version = _version(incoming, (CURRENT,))
         return _read(incoming, version, read_http(incoming, limits), route)
     check_media(incoming.headers)
     request = read_request(parse_json(incoming.body, limits))
     try:
-        return _read(incoming, _version(incoming), request, route)
+        return _read(incoming, _version(incoming, SERVED), request, route)
     except ProtocolError as error:
         error.request_id = request.id
         raise
@@ -78,12 +81,13 @@ def check_http(incoming: Incoming) -> None:
 
 
 def _read(incoming: Incoming, version: str, request: Request, route: Route) -> Call:
-    method = METHODS.get(request.method)
+    method = BY_VERSION[version].get(request.method)
     if method is None:
-        raise ProtocolError(Reason.METHOD_UNKNOWN, "not a method of A2A 1.0", code=METHOD_NOT_FOUND)
+        detail = f"not a method of A2A {version}, which {VERSION_QUERY} says or leaves out"
+        raise ProtocolError(Reason.METHOD_UNKNOWN, detail, code=METHOD_NOT_FOUND)
     if request.id is None:
         raise ProtocolError(Reason.MESSAGE_INVALID, "A2A has no notifications: id is missing", code=INVALID_REQUEST)
-    params = _params(request)
+    params = _params(version, method, request)
     _check_accept(incoming, method)
     return Call(
         protocol="a2a",
@@ -103,7 +107,7 @@ def _read(incoming: Incoming, version: str, request: Request, route: Route) -> C
 def _card(route: Route) -> Call:
     return Call(
         protocol="a2a",
-        version=SERVED[0],
+        version=CURRENT,
         method=CARD_METHOD,
         action="discover",
         resource=Uid("Agent", route.name),
@@ -117,7 +121,7 @@ def _check_accept(incoming: Incoming, method: Method) -> None:
         raise HttpError(Reason.CONTENT_TYPE, f"Accept excludes {wanted[0]}", status=406)
 
 
-def _version(incoming: Incoming) -> str:
+def _version(incoming: Incoming, served: tuple[str, ...]) -> str:
     """The served version that header or query name; patch numbers don't matter (A2A 1.0 §3.6)."""
     header, query = incoming.headers.get(VERSION_HEADER), incoming.query.get(VERSION_QUERY)
     if header is not None and query is not None and header != query:
@@ -125,21 +129,22 @@ def _version(incoming: Incoming) -> str:
             Reason.MESSAGE_INVALID, "A2A-Version differs between header and query", code=INVALID_REQUEST
         )
     asked = header or query or UNVERSIONED
-    for version in SERVED:
+    for version in served:
         patch = asked.removeprefix(version)
         if asked == version or (asked != patch and patch.startswith(".") and patch[1:].isdecimal()):
             return version
-    data = {"supported": list(SERVED), "requested": asked[:64]}
-    detail = f"served is {', '.join(SERVED)}; no A2A-Version means {UNVERSIONED}"
+    data = {"supported": list(served), "requested": asked[:64]}
+    detail = f"served is {', '.join(served)}; no A2A-Version means {UNVERSIONED}"
     raise ProtocolError(Reason.VERSION_UNSUPPORTED, detail, code=VERSION_NOT_SUPPORTED, data=data)
 
 
-def _params(request: Request) -> Mapping[str, Any]:
+def _params(version: str, method: Method, request: Request) -> Mapping[str, Any]:
+    shapes, query = (PARAMS, QUERY) if version == CURRENT else (shapes_0_3.PARAMS, shapes_0_3.QUERY)
     try:
-        params: Mapping[str, Any] = normal(dict(request.params or {}), PARAMS.get(request.method, QUERY))
+        params: Mapping[str, Any] = normal(dict(request.params or {}), shapes.get(request.method, query))
     except AmbiguousMemberError as error:
         raise _invalid(f"params has {error}") from None
-    if METHODS[request.method].action == "delegate":
+    if method.action == "delegate":
         _check_message(params)
     return params
 
@@ -157,9 +162,10 @@ def _check_message(params: Mapping[str, Any]) -> None:
         _check_id(reference, "params.message.referenceTaskIds")
     if not isinstance(configuration, dict | None):
         raise _invalid("params.configuration is not an object")
-    if (configuration or {}).get("taskPushNotificationConfig") is not None:
-        detail = "params.configuration.taskPushNotificationConfig is not carried"
-        raise ProtocolError(Reason.NOT_SUPPORTED_YET, detail, code=UNSUPPORTED_OPERATION)
+    for name in WEBHOOKS:
+        if (configuration or {}).get(name) is not None:
+            detail = f"params.configuration.{name} is not carried"
+            raise ProtocolError(Reason.NOT_SUPPORTED_YET, detail, code=UNSUPPORTED_OPERATION)
 
 
 def _target(method: Method, params: Mapping[str, Any]) -> str:

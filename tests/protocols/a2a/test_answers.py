@@ -9,7 +9,7 @@ from gateway.core.limits import Limits
 from gateway.core.model import Call, Route, Uid
 from gateway.core.reasons import Reason
 from gateway.protocols.a2a import CARRIED, Ids, classify, encode, filter_listing, named_ids, parse, task_ids
-from gateway.protocols.a2a.methods import METHODS
+from gateway.protocols.a2a.methods import METHODS, METHODS_0_3
 from gateway.protocols.base import End, Incoming, Listing, Pass
 
 ROUTE = Route("a2a", "analyst", "/a2a/analyst", "https://gw.test/a2a/analyst", "https://analyst.test/")
@@ -22,14 +22,24 @@ EVENTS = [
     {"artifactUpdate": {"taskId": "t1", "contextId": "c1", "artifact": {"artifactId": "a1", "parts": [{"text": "x"}]}}},
 ]
 
-ACTIONS = {"GetAgentCard": "discover", **{name: method.action for name, method in METHODS.items()}}
+OLD_TASK = {"kind": "task", "id": "t1", "contextId": "c1", "status": {"state": "working"}}
+OLD_MESSAGE = {"kind": "message", "messageId": "m", "role": "agent", "parts": [], "taskId": "t2", "contextId": "c2"}
+OLD_EVENTS = [
+    OLD_TASK,
+    OLD_MESSAGE,
+    {"kind": "status-update", "taskId": "t1", "contextId": "c1", "status": {"state": "completed"}, "final": True},
+    {"kind": "artifact-update", "taskId": "t1", "contextId": "c1", "artifact": {"artifactId": "a", "parts": []}},
+]
+BOTH = {**METHODS, **METHODS_0_3}
+ACTIONS = {"GetAgentCard": "discover", **{name: method.action for name, method in BOTH.items()}}
 
 
 def call(method: str, target: str = "") -> Call:
+    version = "0.3" if method in METHODS_0_3 else "1.0"
     return Call(
-        protocol="a2a", version="1.0", method=method, action=ACTIONS[method], resource=Uid("Agent", "analyst"),
+        protocol="a2a", version=version, method=method, action=ACTIONS[method], resource=Uid("Agent", "analyst"),
         message={}, request_id="r1", target=target,
-        streaming=method in ("SendStreamingMessage", "SubscribeToTask"),
+        streaming=method in BOTH and BOTH[method].streaming,
     )  # fmt: skip
 
 
@@ -114,12 +124,42 @@ def test_an_error_ends_the_answer(method: str) -> None:
         ("ListTasks", {"tasks": [{"id": "t1"}]}),
         ("CancelTask", {}),
         ("SubscribeToTask", {"tasks": []}),
+        ("message/send", OLD_EVENTS[2]),
+        ("message/send", {"task": TASK}),
+        ("message/send", {**OLD_TASK, "kind": "event"}),
+        ("message/send", {**OLD_TASK, "kind": ["task"]}),
+        ("message/stream", {**OLD_TASK, "status": "working"}),
+        ("message/stream", {**OLD_EVENTS[2], "task_id": "t2"}),
+        ("tasks/get", OLD_MESSAGE),
     ],
 )
 def test_unclassified_is_an_error(method: str, result: object) -> None:
     with pytest.raises(UpstreamError) as caught:
         classify(call(method), response(result))
     assert caught.value.reason is Reason.UPSTREAM_MALFORMED
+
+
+@pytest.mark.parametrize("result", OLD_EVENTS)
+def test_events_of_0_3_name_their_kind(result: dict[str, object]) -> None:
+    assert classify(call("message/stream"), response(result)) == Pass(response(result))
+    expected = Ids(("t2",), ("c2",)) if result is OLD_MESSAGE else Ids(("t1",), ("c1",))
+    assert task_ids(response(result)) == expected
+
+
+@pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel"])
+def test_tasks_of_0_3_are_the_ones_asked_for(method: str) -> None:
+    kindless = {name: value for name, value in OLD_TASK.items() if name != "kind"}
+    for task in (OLD_TASK, kindless):
+        assert classify(call(method, "t1"), response(task)) == End(response(task), ok=True)
+    with pytest.raises(UpstreamError, match="another task"):
+        classify(call(method, "t9"), response(OLD_TASK))
+
+
+@pytest.mark.parametrize("result", [OLD_EVENTS[0], OLD_EVENTS[2], OLD_EVENTS[3]])
+def test_a_subscription_of_0_3_passes_events_of_its_task_only(result: dict[str, object]) -> None:
+    assert classify(call("tasks/resubscribe", "t1"), response(result)) == Pass(response(result))
+    with pytest.raises(UpstreamError, match="another task"):
+        classify(call("tasks/resubscribe", "t9"), response(result))
 
 
 def test_another_requests_answer_is_an_error() -> None:
