@@ -11,6 +11,8 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from ipaddress import ip_network
+from pathlib import Path
 
 from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
@@ -32,6 +34,7 @@ from gateway.config.secret_references import SecretError, resolve
 from gateway.config.settings import Settings
 from gateway.core.audit import CheckpointRecord, encode
 from gateway.core.errors import StoreError
+from gateway.identity.documents import issuer_tls
 from gateway.identity.material import Material
 from gateway.identity.seal import AeadSealer, digest_key
 from gateway.identity.signer import Signer, metadata
@@ -42,6 +45,7 @@ from gateway.proxy.gate import Gate
 from gateway.proxy.health import HealthListener, Readiness
 from gateway.proxy.locate import Allowed
 from gateway.proxy.upstream import Upstreams
+from gateway.proxy.webhook_client import Webhooks
 from gateway.proxy.wellknown import Documents
 from gateway.publish import Published
 from gateway.store.audit import SqlAuditLog
@@ -212,6 +216,11 @@ async def _gate(
     stack.push_async_callback(state.dispose)
     upstreams = Upstreams(lambda peer: client_context(material, peer, telemetry.on_refused("upstream")), limits)
     stack.push_async_callback(upstreams.close)
+    webhooks = Webhooks(
+        issuer_tls(None if settings.webhooks.ca_file is None else Path(settings.webhooks.ca_file)),
+        tuple(map(ip_network, settings.webhooks.networks)),
+        limits,
+    )
     own = OwnIssuer(settings.issuer, signer.verification_keys)
     return Gate(
         snapshot=lambda: published.snapshot,
@@ -222,6 +231,7 @@ async def _gate(
         bindings=SqlBindings(state),
         tasks=SqlTaskOwners(state),
         upstreams=upstreams,
+        webhooks=webhooks,
         tracing=telemetry.tracing,
         metrics=telemetry.metrics,
         log=log,

@@ -60,6 +60,15 @@ def trust_domain(text: str) -> str | None:
     return None if _TRUST_DOMAIN.fullmatch(text) else f"{text[:140]!r} is not a trust domain: a-z 0-9 . - _ are allowed"
 
 
+def network(text: str) -> str | None:
+    """A network in CIDR notation, without host bits."""
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return f"{text[:80]!r} is not a network: write one as 10.0.0.0/8 or fd00::/8, without host bits"
+    return None
+
+
 def spiffe_id(text: str) -> str | None:
     """A SPIFFE ID of a workload (``core.spiffe``)."""
     try:

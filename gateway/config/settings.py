@@ -21,6 +21,7 @@ from gateway.config.words import (
     KeyReference,
     Label,
     Name,
+    Network,
     NewPath,
     OriginUrl,
     SecretReference,
@@ -221,6 +222,17 @@ class Telemetry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "info"
 
 
+class Webhooks(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where A2A push notifications may be delivered: by https to public addresses, and what is named here."""
+
+    networks: Annotated[
+        tuple[Network, ...], Meta(description="Networks (CIDR) of webhooks that have no public address.")
+    ] = ()
+    ca_file: Annotated[
+        FilePath | None, Meta(description="PEM certificates trusted for webhooks' TLS, in place of the system's.")
+    ] = None
+
+
 class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -249,6 +261,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     routes: Routes = Routes()
     store: Store = Store()
     telemetry: Telemetry = Telemetry()
+    webhooks: Webhooks = Webhooks()
     limits: LimitSettings = LimitSettings()
 
     @property

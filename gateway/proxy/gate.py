@@ -21,6 +21,7 @@ from gateway.identity.tokens import TokenVerifier
 from gateway.proxy.exchange import Exchange, Listener
 from gateway.proxy.locate import Allowed
 from gateway.proxy.upstream import Upstreams
+from gateway.proxy.webhook_client import Webhooks
 from gateway.proxy.wellknown import Documents
 from gateway.telemetry import semconv
 from gateway.telemetry.logs import RefusalLog
@@ -40,6 +41,7 @@ class Gate:
     bindings: Bindings
     tasks: TaskOwners
     upstreams: Upstreams
+    webhooks: Webhooks
     tracing: Tracing
     metrics: Metrics
     log: FilteringBoundLogger

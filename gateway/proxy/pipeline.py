@@ -9,8 +9,7 @@ import asyncio
 import msgspec
 
 from gateway.core import delegation, scope
-from gateway.core.audit import Record, decision_record
-from gateway.core.errors import HopError, StoreError, TokenError
+from gateway.core.errors import HopError, TokenError
 from gateway.core.model import (
     Call,
     Chain,
@@ -27,14 +26,16 @@ from gateway.core.model import (
 )
 from gateway.core.policy.decide import decide
 from gateway.core.reasons import Reason
+from gateway.core.snapshot import Snapshot
 from gateway.protocols.base import Incoming
-from gateway.proxy import cards, sessions, wellknown
+from gateway.proxy import cards, sessions, webhooks, wellknown
 from gateway.proxy.adapters import adapter_of
+from gateway.proxy.commit import commit
+from gateway.proxy.deliver import deliver
 from gateway.proxy.exchange import Answer, Exchange, single_valued
 from gateway.proxy.forward import forward
 from gateway.proxy.gate import Gate, Passage
 from gateway.proxy.locate import check_host, locate, split_target
-from gateway.proxy.observe import observe
 from gateway.proxy.refuse import DeniedError, refuse
 from gateway.telemetry import semconv
 
@@ -76,6 +77,8 @@ class Pipeline:
         adapter = adapter_of(route.protocol)
         if exchange.peer is not None:
             passage.agent = delegation.calling_agent(exchange.peer, snapshot.registry, passage.at // 1000)
+        if webhooks.is_delivery(route, rest):
+            return await deliver(gate, passage, route)
         incoming = Incoming(exchange.method, rest, passage.headers, query, b"")
         adapter.check_method(incoming, route, snapshot)
         with gate.metrics.stage("token"):
@@ -91,7 +94,7 @@ class Pipeline:
         decision, minted = await self._decide(passage, hop)
         if minted is None:
             return await cards.answer(gate, passage, decision)
-        grant = Grant(hop, decision, minted)
+        grant = Grant(await webhooks.substituted(gate, passage, hop), decision, minted)
         if call.action == "getExtendedCard":
             return await cards.extended(gate, passage, grant)
         await self._claim_contexts(passage, hop)
@@ -151,32 +154,14 @@ class Pipeline:
         gate, snapshot = self._gate, passage.snapshot
         with passage.span(gate.tracing).child(semconv.SPAN_AUTHORIZE):
             with gate.metrics.stage("decide"):
-                decision = decide(hop, snapshot.bundle, snapshot.registry, snapshot.generation)
+                decision = _decision(hop, snapshot)
             minted, cure = None, frozenset[str]()
             if isinstance(decision, Permit) and not adapter_of(hop.route.protocol).answered_here(hop.call):
                 decision, minted, cure = self._narrowed(passage, decision)
-            record = decision_record(
-                decision,
-                snapshot.registry,
-                digest_key=gate.digest_key,
-                trace_id=passage.span(gate.tracing).trace_id,
-                minted=minted,
-            )
-            with gate.metrics.stage("audit"):
-                await self._record(passage, record)
-        observe(gate, passage, decision, record)
+            await commit(gate, passage, decision, minted)
         if not isinstance(decision, Permit):
             raise DeniedError(decision, cure)
         return decision, minted
-
-    async def _record(self, passage: Passage, record: Record) -> None:
-        # A client that leaves meanwhile doesn't take the record back; only a store that fails does.
-        passage.decided = True
-        try:
-            await self._gate.audit.append(record)
-        except StoreError:
-            passage.decided = False
-            raise
 
     def _narrowed(self, passage: Passage, permit: Permit) -> tuple[Decision, Minted | None, frozenset[str]]:
         """What the permit may carry on: the token, or the denial and the issuer scopes that would cure it."""
@@ -202,6 +187,17 @@ class Pipeline:
         )
         gate.metrics.minted()
         return Minted(gate.signer.sign(claims), claims["jti"], claims["exp"], wanted, ceiling)
+
+
+def _decision(hop: Hop, snapshot: Snapshot) -> Decision:
+    """The decision on the hop, and on the webhook that its message may set besides."""
+    decision = decide(hop, snapshot.bundle, snapshot.registry, snapshot.generation)
+    beside = adapter_of(hop.route.protocol).action_beside(hop.call)
+    if beside is None or not isinstance(decision, Permit):
+        return decision
+    setting = msgspec.structs.replace(hop, call=msgspec.structs.replace(hop.call, action=beside))
+    also = decide(setting, snapshot.bundle, snapshot.registry, snapshot.generation)
+    return msgspec.structs.replace(also, hop=hop, policies=(*decision.policies, *also.policies))
 
 
 def _hop(passage: Passage, route: Route, call: Call, chain: Chain) -> Hop:

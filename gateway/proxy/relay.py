@@ -14,7 +14,7 @@ from gateway.core.registry import Upstream
 from gateway.protocols import mcp
 from gateway.protocols.base import End, Inbound, Listing, Pass
 from gateway.protocols.jsonrpc import dump_json
-from gateway.proxy import sessions
+from gateway.proxy import sessions, webhooks
 from gateway.proxy.adapters import Shown, adapter_of, task_key
 from gateway.proxy.exchange import Headers
 from gateway.proxy.gate import Gate, Passage
@@ -91,7 +91,7 @@ class Relay:
             case End(value=last, ok=ok, detail=detail):
                 self.ended, self._ok, self._detail = True, ok, detail
                 await self._claim_tasks(last)
-                return last
+                return webhooks.restored(self._gate, self._hop, last)
             case Inbound():
                 await self._refuse_inbound(classified)
                 return None

@@ -20,7 +20,12 @@ from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
 from a2a.server.request_handlers import DefaultRequestHandler
 from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes
-from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
+from a2a.server.tasks import (
+    BasePushNotificationSender,
+    InMemoryPushNotificationConfigStore,
+    InMemoryTaskStore,
+    TaskUpdater,
+)
 from a2a.types import (
     AgentCapabilities,
     AgentCard,
@@ -48,6 +53,8 @@ class Agent:
     name: str
     headers: list[dict[str, str]] = field(default_factory=list)
     """Those of each JSON-RPC request that arrived."""
+    bodies: list[bytes] = field(default_factory=list)
+    """Theirs, in the same order."""
     texts: list[str] = field(default_factory=list)
     step: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -90,14 +97,31 @@ class Agent:
     @property
     def application(self) -> Any:
         card = self.card
-        handler = DefaultRequestHandler(Worker(self), InMemoryTaskStore(), card, extended_agent_card=self.extended_card)
+        configs = InMemoryPushNotificationConfigStore()
+        http = httpx.AsyncClient(verify=self.company.client(self.name))
+        handler = DefaultRequestHandler(
+            Worker(self),
+            InMemoryTaskStore(),
+            card,
+            extended_agent_card=self.extended_card,
+            push_config_store=configs,
+            push_sender=BasePushNotificationSender(http, configs),
+        )
         calls = create_jsonrpc_routes(handler, "/", enable_v0_3_compat=True)
         inner = Starlette(routes=[*self.card_routes, *calls])
 
         async def recorded(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "http" and scope["method"] == "POST":
                 self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
-            await inner(scope, receive, send)
+                self.bodies.append(b"")
+
+            async def received() -> Any:
+                message = await receive()
+                if message["type"] == "http.request" and self.bodies:
+                    self.bodies[-1] += message.get("body", b"")
+                return message
+
+            await inner(scope, received, send)
 
         return recorded
 

@@ -126,9 +126,6 @@ forbid (principal == Agent::"auditor", action == Action::"delegate", resource);
         wrong = await http.http.get(f"{http.url}/message:send", headers=VERSION)
         old = await http.http.get(f"{http.url}/tasks")
         anonymous = await http.http.get(f"{http.url}/tasks", headers={**VERSION, "Authorization": ""})
-        hook = await http.http.post(
-            f"{http.url}/tasks/t/pushNotificationConfigs", json={"url": "https://hook.test/"}, headers=VERSION
-        )
     assert status_of(denied) == (403, "PERMISSION_DENIED", "hopgate", "FORBIDDEN")
     assert denied.json()["error"]["details"][0]["metadata"]["policies"] == "auditor-asks-nobody"
     assert status_of(unknown) == (404, "NOT_FOUND", "hopgate", "ROUTE_UNKNOWN")
@@ -137,7 +134,6 @@ forbid (principal == Agent::"auditor", action == Action::"delegate", resource);
     assert status_of(old) == (400, "FAILED_PRECONDITION", "a2a-protocol.org", "VERSION_NOT_SUPPORTED")
     assert status_of(anonymous)[:3] == (401, "UNAUTHENTICATED", "hopgate")
     assert "resource_metadata" in anonymous.headers["www-authenticate"]
-    assert status_of(hook) == (400, "FAILED_PRECONDITION", "a2a-protocol.org", "UNSUPPORTED_OPERATION")
     assert analyst.headers == []
 
 

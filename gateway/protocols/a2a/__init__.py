@@ -8,6 +8,7 @@ from gateway.protocols.a2a.http_status import bare
 from gateway.protocols.a2a.ids import Ids, named_ids, task_ids
 from gateway.protocols.a2a.methods import CARD_METHOD, CARRIED, SERVED
 from gateway.protocols.a2a.parse import check_http, parse
+from gateway.protocols.a2a.push import webhook_of
 from gateway.protocols.a2a.refuse import refuse
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "refuse",
     "rewrite_card",
     "task_ids",
+    "webhook_of",
     "with_0_3",
 ]

@@ -34,7 +34,7 @@ CARD = Shape(
 TEXTS = ("name", "description", "version")
 LISTS = ("defaultInputModes", "defaultOutputModes", "skills")
 OPTIONAL = ("provider", "documentationUrl", "iconUrl")
-CARRIED_CAPABILITIES = ("streaming", "extendedAgentCard")
+CARRIED_CAPABILITIES = ("streaming", "pushNotifications", "extendedAgentCard")
 SKILL_MEMBERS = ("id", "name", "description", "tags", "examples", "inputModes", "outputModes")
 
 
@@ -50,7 +50,7 @@ def rewrite_card(
 
     ``public_url`` is the route's URL; ``clients`` and ``user`` are the route's, ``issuers`` the OIDC issuer URLs
     whose tokens it takes. Every tenant that the agent serves by JSON-RPC 1.0 is offered by both bindings; extensions
-    and push notifications are not, since the gateway doesn't carry them. What speaks 0.3 is offered by JSON-RPC 0.3.
+    are not, since the gateway doesn't carry them. What speaks 0.3 is offered by JSON-RPC 0.3.
 
     Raises:
         UpstreamError: UPSTREAM_MALFORMED, naming what is missing.

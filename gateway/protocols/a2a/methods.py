@@ -58,9 +58,8 @@ BY_VERSION: Mapping[str, Mapping[str, Method]] = {CURRENT: METHODS, UNVERSIONED:
 
 CARRIED = frozenset(
     {
-        "SendMessage", "SendStreamingMessage", "GetTask", "ListTasks", "CancelTask", "SubscribeToTask",
-        "GetExtendedAgentCard", CARD_METHOD, "message/send", "message/stream", "tasks/get", "tasks/cancel",
-        "tasks/resubscribe", "agent/getAuthenticatedExtendedCard",
+        CARD_METHOD, *METHODS, "message/send", "message/stream", "tasks/get", "tasks/cancel", "tasks/resubscribe",
+        "agent/getAuthenticatedExtendedCard",
     }
 )  # fmt: skip
 """What is forwarded. Any other known method is parsed, so that it is recorded, and then refused."""

@@ -7,6 +7,8 @@ allowed or carried, or whose the named tasks are.
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import structs
+
 from gateway.core.errors import ProtocolError
 from gateway.core.limits import Limits
 from gateway.core.model import Call, Route, Uid
@@ -24,6 +26,7 @@ from gateway.protocols.a2a.methods import (
     VERSION_NOT_SUPPORTED,
     Method,
 )
+from gateway.protocols.a2a.push import webhook_of, without_secrets
 from gateway.protocols.a2a.shapes import PARAMS, QUERY, normal
 from gateway.protocols.base import (
     INVALID_PARAMS,
@@ -42,8 +45,8 @@ from gateway.protocols.members import AmbiguousMemberError
 VERSION_HEADER = "a2a-version"
 VERSION_QUERY = "A2A-Version"
 MOST_ID_CHARS = 512
-WEBHOOKS = ("taskPushNotificationConfig", "pushNotificationConfig")
-"""Members of a message's configuration that name one, in 1.0 and in 0.3."""
+OLDER_WEBHOOK = "pushNotificationConfig"
+"""How a message's configuration names one in 0.3."""
 
 
 def parse(incoming: Incoming, route: Route, limits: Limits) -> Call:
@@ -89,7 +92,7 @@ def _read(incoming: Incoming, version: str, request: Request, route: Route) -> C
         raise ProtocolError(Reason.MESSAGE_INVALID, "A2A has no notifications: id is missing", code=INVALID_REQUEST)
     params = _params(version, method, request)
     _check_accept(incoming, method)
-    return Call(
+    call = Call(
         protocol="a2a",
         version=version,
         method=request.method,
@@ -102,6 +105,7 @@ def _read(incoming: Incoming, version: str, request: Request, route: Route) -> C
         streaming=method.streaming,
         binding="http" if is_http_json(incoming.rest) else "jsonrpc",
     )
+    return call if webhook_of(call) is None else structs.replace(call, arguments=without_secrets(call))
 
 
 def _card(route: Route) -> Call:
@@ -162,10 +166,9 @@ def _check_message(params: Mapping[str, Any]) -> None:
         _check_id(reference, "params.message.referenceTaskIds")
     if not isinstance(configuration, dict | None):
         raise _invalid("params.configuration is not an object")
-    for name in WEBHOOKS:
-        if (configuration or {}).get(name) is not None:
-            detail = f"params.configuration.{name} is not carried"
-            raise ProtocolError(Reason.NOT_SUPPORTED_YET, detail, code=UNSUPPORTED_OPERATION)
+    if (configuration or {}).get(OLDER_WEBHOOK) is not None:
+        detail = f"params.configuration.{OLDER_WEBHOOK} is not carried"
+        raise ProtocolError(Reason.NOT_SUPPORTED_YET, detail, code=UNSUPPORTED_OPERATION)
 
 
 def _target(method: Method, params: Mapping[str, Any]) -> str:

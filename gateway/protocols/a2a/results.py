@@ -23,6 +23,9 @@ def read_result(call: Call, result: Any) -> Mapping[str, Any]:
     Raises:
         UpstreamError: UPSTREAM_MALFORMED.
     """
+    if call.action == "deletePushConfig":
+        # Some agents answer with null, some with an empty object; there is nothing to say.
+        return {}
     if not isinstance(result, dict):
         raise malformed_answer("a result that is not an object")
     wanted = None if call.action in ("delegate", "listTasks") else call.target
@@ -32,6 +35,10 @@ def read_result(call: Call, result: Any) -> Mapping[str, Any]:
     named = _named(result, shape)
     if call.action == "listTasks":
         _check_tasks(named)
+    elif call.action == "listPushConfigs":
+        _check_configs(named, call.target)
+    elif call.action in ("createPushConfig", "getPushConfig"):
+        _check_config(named, call.target)
     elif shape.inner.keys() & set(EVENTS):
         _check_wrapped(named, shape.inner, wanted)
     else:
@@ -64,6 +71,21 @@ def _check_tasks(result: dict[str, Any]) -> None:
         raise malformed_answer("a list of tasks that is not an array")
     for task in tasks:
         _check_event("task", task, None)
+
+
+def _check_configs(result: dict[str, Any], task: str) -> None:
+    configs = result.setdefault("configs", [])
+    if not isinstance(configs, list):
+        raise malformed_answer("push notification configurations that are not an array")
+    for config in configs:
+        _check_config(config, task)
+
+
+def _check_config(config: Any, task: str) -> None:
+    if not isinstance(config, dict) or not isinstance(config.get("url"), str):
+        raise malformed_answer("a push notification configuration without url")
+    if config.get("taskId", task) != task:
+        raise malformed_answer("a push notification configuration of another task")
 
 
 def _check_wrapped(result: Mapping[str, Any], known: Container[str], wanted: str | None) -> None:

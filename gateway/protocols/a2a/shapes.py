@@ -82,6 +82,8 @@ PARAMS: Mapping[str, Shape] = {
 
 LISTED = Shape(members("tasks", "nextPageToken", "pageSize", "totalSize"), {"tasks": TASK})
 
+PUSH_CONFIGS = Shape(members("configs", "nextPageToken"), {"configs": PUSH_CONFIG})
+
 RESULTS: Mapping[str, Shape] = {
     "SendMessage": SENT,
     "SendStreamingMessage": STREAMED,
@@ -89,5 +91,8 @@ RESULTS: Mapping[str, Shape] = {
     "ListTasks": LISTED,
     "CancelTask": TASK,
     "SubscribeToTask": STREAMED,
+    "CreateTaskPushNotificationConfig": PUSH_CONFIG,
+    "GetTaskPushNotificationConfig": PUSH_CONFIG,
+    "ListTaskPushNotificationConfigs": PUSH_CONFIGS,
 }
 """Results by method; the extended card is ``card.rewrite_card``'s to read."""

@@ -89,6 +89,24 @@ def test_a_list_is_cut_to_the_tasks_that_are_kept() -> None:
     assert (cut, hidden) == (response({**page, "tasks": [TASK], "totalSize": 1}), ("t2",))
 
 
+CONFIG = {"taskId": "t1", "id": "c", "url": "https://gw.test/a2a/x/webhooks/y"}
+
+
+@pytest.mark.parametrize(
+    ("method", "result", "read"),
+    [
+        ("CreateTaskPushNotificationConfig", CONFIG, CONFIG),
+        ("GetTaskPushNotificationConfig", CONFIG, CONFIG),
+        ("ListTaskPushNotificationConfigs", {"configs": [CONFIG]}, {"configs": [CONFIG]}),
+        ("ListTaskPushNotificationConfigs", {}, {"configs": []}),
+        ("DeleteTaskPushNotificationConfig", None, {}),
+        ("DeleteTaskPushNotificationConfig", {"x": 1}, {}),
+    ],
+)
+def test_configurations_of_the_task_asked_for(method: str, result: object, read: object) -> None:
+    assert classify(call(method, "t1"), response(result)) == End(response(read), ok=True)
+
+
 def test_an_empty_page_is_a_list() -> None:
     assert classify(call("ListTasks"), response({})) == Listing(response({"tasks": []}), ())
 
@@ -123,6 +141,10 @@ def test_an_error_ends_the_answer(method: str) -> None:
         ("ListTasks", {"tasks": ["t1"]}),
         ("ListTasks", {"tasks": [{"id": "t1"}]}),
         ("CancelTask", {}),
+        ("CreateTaskPushNotificationConfig", {"taskId": "t9", "url": "u"}),
+        ("GetTaskPushNotificationConfig", {"taskId": "t1"}),
+        ("ListTaskPushNotificationConfigs", {"configs": {}}),
+        ("ListTaskPushNotificationConfigs", {"configs": [{"taskId": "t9", "url": "u"}]}),
         ("SubscribeToTask", {"tasks": []}),
         ("message/send", OLD_EVENTS[2]),
         ("message/send", {"task": TASK}),

@@ -52,7 +52,7 @@ def test_the_card_is_the_gateways() -> None:
     assert card["supportedInterfaces"] == [
         common, {**common, "tenant": "acme"}, rest, {**rest, "tenant": "acme"}, {**common, "protocolVersion": "0.3"},
     ]  # fmt: skip
-    assert card["capabilities"] == {"streaming": True, "extendedAgentCard": True}
+    assert card["capabilities"] == {"streaming": True, "pushNotifications": True, "extendedAgentCard": True}
     assert card["securitySchemes"].keys() == {"mutualTls", "bearer"}
     assert card["securityRequirements"] == [{"schemes": {"mutualTls": {"list": []}, "bearer": {"list": []}}}]
     assert card["skills"] == [{"id": "read", "name": "Read", "description": "reads", "tags": ["t"]}]

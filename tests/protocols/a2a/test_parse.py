@@ -12,6 +12,7 @@ from gateway.core.model import Route, Uid
 from gateway.core.reasons import Reason
 from gateway.protocols.a2a import CARRIED, encode, parse
 from gateway.protocols.a2a.methods import METHODS, METHODS_0_3
+from gateway.protocols.a2a.push import Webhook, webhook_of, with_webhook
 from gateway.protocols.base import HttpError, Incoming
 from gateway.protocols.jsonrpc import dump_json
 
@@ -100,6 +101,7 @@ def test_unknown_methods(a2a, method: str) -> None:
 def test_every_known_method_is_a_call_that_can_be_recorded(a2a, method: str) -> None:
     known = METHODS[method]
     params = {"message": MESSAGE} if known.action == "delegate" else {known.task or "pageSize": "t1"}
+    params |= {"url": "https://hook.test/"} if known.action == "createPushConfig" else {}
     call = parse(a2a(method, params), ROUTE, LIMITS)
     assert (call.action, call.target) == (known.action, "t1" if known.task else "")
 
@@ -205,16 +207,57 @@ def test_proto_names_are_sent_on_as_json_names_and_free_form_is_left_alone(a2a) 
     assert MessageToDict(read)["message"]["taskId"] == "t1"
 
 
+HOOK = {"url": "https://hook.test/", "token": "t", "authentication": {"scheme": "Bearer", "credentials": "c"}}
+
+
+@pytest.mark.parametrize("name", ["taskPushNotificationConfig", "task_push_notification_config"])
+def test_a_webhook_is_read_and_its_secrets_are_not_kept_for_records(a2a, name: str) -> None:
+    params = {"message": MESSAGE, "configuration": {"historyLength": 1, name: {**HOOK, "id": "c"}}}
+    call = parse(a2a("SendMessage", params), ROUTE, LIMITS)
+    assert webhook_of(call) == Webhook("https://hook.test/", "t", "Bearer", "c")
+    shown = {"historyLength": 1, "taskPushNotificationConfig": {"url": "https://hook.test/", "id": "c"}}
+    assert call.arguments == {"message": MESSAGE, "configuration": shown}
+    changed = with_webhook(call, "https://gw.test/x").message["params"]
+    assert changed["configuration"] == {
+        "historyLength": 1, "taskPushNotificationConfig": {"url": "https://gw.test/x", "id": "c"},
+    }  # fmt: skip
+    created = parse(a2a("CreateTaskPushNotificationConfig", {**HOOK, "taskId": "t1", "tenant": "x"}), ROUTE, LIMITS)
+    assert with_webhook(created, "https://gw.test/x").message["params"] == {
+        "taskId": "t1", "tenant": "x", "url": "https://gw.test/x",
+    }  # fmt: skip
+    assert webhook_of(parse(a2a("SendMessage", {"message": MESSAGE}), ROUTE, LIMITS)) is None
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "https://hook.test/",
+        {},
+        {"url": ""},
+        {"url": 1},
+        {"url": "https://hook.test/" + "x" * 2048},
+        {"url": "https://hook.test/\r\nX: y"},
+        {**HOOK, "token": "a\r\nX: y"},
+        {**HOOK, "token": "\N{SNOWMAN}"},
+        {**HOOK, "authentication": "Bearer c"},
+        {**HOOK, "authentication": {"scheme": ["Bearer"]}},
+        {**HOOK, "authentication": {"scheme": "Bearer", "credentials": "c\n"}},
+        {**HOOK, "Url": "https://other.test/"},
+    ],
+)
+def test_webhooks_that_no_request_could_carry(a2a, config: object) -> None:
+    error = refused(a2a("SendMessage", {"message": MESSAGE, "configuration": {"taskPushNotificationConfig": config}}))
+    assert (error.reason, error.code) == (Reason.MESSAGE_INVALID, -32602)
+
+
 @pytest.mark.parametrize(
     ("version", "method", "name"),
     [
-        ("1.0", "SendMessage", "taskPushNotificationConfig"),
-        ("1.0", "SendMessage", "task_push_notification_config"),
         ("0.3", "message/send", "pushNotificationConfig"),
         ("0.3", "message/stream", "push_notification_config"),
     ],
 )
-def test_a_webhook_needs_a_policy_of_its_own(a2a, version: str, method: str, name: str) -> None:
+def test_webhooks_of_0_3_are_not_carried(a2a, version: str, method: str, name: str) -> None:
     headers = {"a2a-version": version}
     params = {"message": MESSAGE, "configuration": {name: {"url": "https://evil.test/"}}}
     error = refused(a2a(method, params, headers=headers))
