@@ -53,13 +53,14 @@ class Receiver:
 
     port: int
     status: int = 200
+    host: str = "127.0.0.1"
     seen: list[tuple[dict[str, str], Any]] = field(default_factory=list)
     """Headers and body of each notification."""
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
     def url(self) -> str:
-        return f"https://127.0.0.1:{self.port}/hook?for=me"
+        return f"https://{self.host}:{self.port}/hook?for=me"
 
     async def until(self, count: int) -> None:
         async with asyncio.timeout(10), self.arrived:
@@ -235,7 +236,7 @@ async def hooked(company: Company, hook: Receiver) -> AsyncIterator[tuple[str, s
         bare(company) as http,
         httpx.AsyncClient(verify=company.client("analyst")) as own,
     ):
-        task = (await http.post(sending("more"))).json()["result"]["task"]["id"]
+        task = (await http.post(sending("hello"))).json()["result"]["task"]["id"]
         params = {"taskId": task, "url": hook.url}
         made = await http.post(rpc("CreateTaskPushNotificationConfig", params))
         assert made.status_code == 200, made.text
@@ -314,3 +315,22 @@ async def test_secrets_of_a_webhook_are_in_no_record(company: Company) -> None:
     assert isinstance(record, DecisionRecord)
     kept = json.loads(bytes(record.arguments))["configuration"]
     assert kept == {"taskPushNotificationConfig": {"url": hook.url}}
+
+
+@pytest.mark.parametrize(
+    ("host", "refused"), [("127.0.0.1", (400, "MESSAGE_INVALID")), ("localhost", (502, "UPSTREAM_UNREACHABLE"))]
+)
+async def test_the_address_is_checked_again_with_every_delivery(
+    company: Company, host: str, refused: tuple[int, str]
+) -> None:
+    company.settings["webhooks"]["networks"] = ["127.0.0.0/8", "::1/128"]
+    async with receiving(company) as hook:
+        named = Receiver(hook.port, host=host)
+        async with hooked(company, named) as (url, task, _):
+            pass
+        company.settings["webhooks"]["networks"] = []
+        async with analysing(company), httpx.AsyncClient(verify=company.client("analyst")) as own:
+            response = await own.post(url, json=update(task))
+    assert response.status_code == refused[0]
+    assert response.json()["error"]["details"][0]["reason"] == refused[1]
+    assert hook.seen == []
