@@ -149,7 +149,9 @@ _MEANINGS: dict[Reason, Meaning] = {
         403, "the client certificate expired while its connection was open", "reconnect with a current certificate"
     ),
     Reason.TRUST_WITHDRAWN: Meaning(
-        403, "the root that vouched for the connection's certificate is no longer trusted", "reconnect with a current SVID"
+        403,
+        "the root that vouched for the connection's certificate is no longer trusted",
+        "reconnect with a current SVID",
     ),
     Reason.IDENTITY_UNAVAILABLE: Meaning(
         503, "the gateway has no certificate of its own at present", "check the source of the gateway's SVID"

@@ -47,7 +47,11 @@ async def answer(gate: Gate, passage: Passage, permit: Permit) -> Answer:
     ):
         raise UpstreamError(Reason.UPSTREAM_IDENTITY, "the card is not signed by the registered card_key")
     rewritten = rewrite_card(
-        card, route.resource, clients=route.clients, user=route.user, issuers=passage.edition.documents.authorization_servers
+        card,
+        route.resource,
+        clients=route.clients,
+        user=route.user,
+        issuers=passage.edition.documents.authorization_servers,
     )
     body = dump_json(sign_card(rewritten, passage.edition.signer, jwks_url(passage.edition.issuer)))
     # Of the unsigned card: ES256 signatures differ each time, the card doesn't.

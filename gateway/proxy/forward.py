@@ -127,9 +127,7 @@ async def _stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: R
         await _finish(gate, passage, relay.outcome(200, error))
 
 
-async def _events(
-    passage: Passage, answer: UpstreamAnswer, relay: Relay, lease: Lease
-) -> AsyncIterator[bytes]:
+async def _events(passage: Passage, answer: UpstreamAnswer, relay: Relay, lease: Lease) -> AsyncIterator[bytes]:
     parser = SseParser(passage.limits.event_bytes)
     async for piece in _leased(passage, answer, lease):
         for frame in parser.feed(piece):

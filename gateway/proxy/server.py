@@ -74,9 +74,7 @@ class _Server(web.Server):
 class HttpListener:
     """One bound port. ``start`` binds; ``drain`` lets running hops finish; ``stop`` ends those that don't."""
 
-    def __init__(
-        self, name: Listener, handle: Handle, tls: Tls, limits: Limits, on_malformed: OnMalformed
-    ) -> None:
+    def __init__(self, name: Listener, handle: Handle, tls: Tls, limits: Limits, on_malformed: OnMalformed) -> None:
         self._name = name
         self._on_malformed = on_malformed
         self._handle = handle
@@ -153,7 +151,14 @@ class HttpListener:
             return await _read_body(request, most, seconds)
 
         headers = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in request.raw_headers]
-        return Exchange(self._name, request.method, request.raw_path, headers, self._tls.peer_of(request.get_extra_info("ssl_object")), read)
+        return Exchange(
+            self._name,
+            request.method,
+            request.raw_path,
+            headers,
+            self._tls.peer_of(request.get_extra_info("ssl_object")),
+            read,
+        )
 
 
 async def _read_body(request: web.BaseRequest, most: int, seconds: float) -> bytes:
