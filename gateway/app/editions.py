@@ -43,7 +43,7 @@ class Editions:
         self.state = "ok"
         """``ok``, or why the configuration on disk is not the one in force."""
         self.current = edition_of(published, signer_of(published.loaded.settings), telemetry)
-        self._announce()
+        self._count()
 
     def files(self) -> list[Path]:
         """All files whose change may change the gateway."""
@@ -83,12 +83,13 @@ class Editions:
             return
         self.current = edition_of(found, signer, self._telemetry)
         self.published = found
-        self._announce()
+        self._count()
+        snapshot = self.current.snapshot
+        self._telemetry.log.info("published", generation=snapshot.generation, digest=snapshot.digest)
 
-    def _announce(self) -> None:
+    def _count(self) -> None:
         snapshot = self.current.snapshot
         self._telemetry.metrics.published(snapshot.generation, [policy.id for policy in snapshot.bundle.policies])
-        self._telemetry.log.info("published", generation=snapshot.generation, digest=snapshot.digest)
 
     def _refuse(self, problems: list[str]) -> None:
         generation = self.current.snapshot.generation
