@@ -1,11 +1,19 @@
 """What a decision leaves in metrics and in the span. Facts only; the record is ``core.audit``'s."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from gateway.core.audit import DecisionRecord
 from gateway.core.model import Decision
+from gateway.core.registry import Upstream
 from gateway.proxy.gate import Gate, Passage
 from gateway.telemetry import semconv
+
+
+def server_of(upstream: Upstream) -> Mapping[str, str]:
+    """Attributes of the client span towards ``upstream``."""
+    return {semconv.SERVER_ADDRESS: upstream.url.split("/", 3)[2]}
 
 
 def observe(gate: Gate, passage: Passage, decision: Decision, record: DecisionRecord) -> None:

@@ -11,6 +11,7 @@ SERVICE_VERSION: Final = "service.version"
 SERVICE_INSTANCE_ID: Final = "service.instance.id"
 ERROR_TYPE: Final = "error.type"
 HTTP_REQUEST_METHOD: Final = "http.request.method"
+SERVER_ADDRESS: Final = "server.address"
 HTTP_RESPONSE_STATUS_CODE: Final = "http.response.status_code"
 
 JSONRPC_REQUEST_ID: Final = "jsonrpc.request.id"
