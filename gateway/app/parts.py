@@ -6,6 +6,7 @@ Each failure names the setting to mend. Doesn't start anything.
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,16 +15,18 @@ from gateway.config.load import load
 from gateway.config.problems import Problem, Problems
 from gateway.config.secret_references import SecretError, read_or_create, resolve
 from gateway.config.settings import Settings
+from gateway.core.limits import Limits
 from gateway.core.registry import Registry
 from gateway.identity.cards import CardError, pinned_key
 from gateway.identity.dev import ensure
-from gateway.identity.documents import DocumentError
+from gateway.identity.documents import DocumentError, issuer_tls
 from gateway.identity.issuers import ClaimNames, Discovery, Issuer, JwksFile, JwksUri, KeySource
 from gateway.identity.keysets import key_set
 from gateway.identity.material import KeyPair, Material, MaterialError, read_bundles, read_key_pair
 from gateway.identity.seal import MIN_SECRET_BYTES, digest_key
 from gateway.identity.signer import Signer, SigningKeyError, generate_key_pem, load_signer
 from gateway.identity.tokens import TrustedIssuer
+from gateway.proxy.webhook_client import Webhooks
 from gateway.publish import Published, compile_loaded
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -33,8 +36,8 @@ class PartError(Exception):
     """A configured part can't be used. The text names the setting, the thing and the cause."""
 
 
-def prepare(path: Path, environ: Mapping[str, str]) -> Published | Problems:
-    """The compiled configuration, with the key that digests sensitive values in records.
+def prepare(path: Path, environ: Mapping[str, str], generation: int = 1) -> Published | Problems:
+    """The compiled configuration as ``generation``, with the key that digests sensitive values in records.
 
     Raises:
         PartError: the sealing secret can't be had.
@@ -42,7 +45,7 @@ def prepare(path: Path, environ: Mapping[str, str]) -> Published | Problems:
     loaded = load(path, environ)
     if isinstance(loaded, Problems):
         return loaded
-    return compile_loaded(loaded, 1, digest_key(sealing_secret(loaded.settings, environ)))
+    return compile_loaded(loaded, generation, digest_key(sealing_secret(loaded.settings, environ)))
 
 
 def check(published: Published, path: Path, environ: Mapping[str, str], now: float) -> tuple[Problem, ...]:
@@ -123,6 +126,14 @@ def issuers_of(settings: Settings, on_failure: Callable[[str, str], None]) -> tu
         with _named(f"issuers: {each.name}"):
             found.append(TrustedIssuer(issuer, key_set(issuer, on_failure)))
     return tuple(found)
+
+
+def webhooks_of(settings: Settings, limits: Limits) -> Webhooks:
+    """The client of push notifications' targets."""
+    ca_file = settings.webhooks.ca_file
+    with _named("webhooks.ca_file"):
+        context = issuer_tls(None if ca_file is None else Path(ca_file))
+    return Webhooks(context, tuple(map(ip_network, settings.webhooks.networks)), limits)
 
 
 def check_card_keys(registry: Registry) -> None:

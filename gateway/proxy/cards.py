@@ -22,7 +22,8 @@ from gateway.protocols.jsonrpc import dump_json, malformed_answer, parse_answer
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.exchange import Answer
 from gateway.proxy.forward import check_status, finish
-from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.gate import Gate, Passage, client_of
+from gateway.proxy.observe import server_of
 from gateway.telemetry import semconv
 
 MAX_AGE_SECONDS = 60
@@ -37,17 +38,17 @@ async def answer(gate: Gate, passage: Passage, permit: Permit) -> Answer:
     """
     route, call = permit.hop.route, permit.hop.call
     upstream = _upstream(passage, route)
-    with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT) as span:
+    with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, server_of(upstream)) as span:
         outgoing = adapter_of(route.protocol).encode(call, None, span.traceparent(), passage.snapshot)
-        found = await gate.upstreams.fetch_card(upstream, outgoing)
+        found = await gate.upstreams.fetch_card(upstream, outgoing, client_of(gate, passage), passage.limits)
         try:
             if found.status != 200 or found.kind != "json":
                 raise UpstreamError(Reason.UPSTREAM_STATUS, f"the upstream answered {found.status}")
             card = parse_answer(await found.body(), passage.limits)
         finally:
             found.close()
-    rewritten = _rewritten(gate, route, upstream, card)
-    body = dump_json(_signed(gate, rewritten))
+    rewritten = _rewritten(passage, route, upstream, card)
+    body = dump_json(_signed(passage, rewritten))
     # Of the unsigned card: ES256 signatures differ each time, the card doesn't.
     etag = f'"{hashlib.sha256(dump_json(rewritten)).hexdigest()}"'
     known = passage.headers.get("if-none-match") == etag
@@ -65,9 +66,9 @@ async def extended(gate: Gate, passage: Passage, grant: Grant) -> Answer:
     """
     route, call = grant.hop.route, grant.hop.call
     upstream, adapter = _upstream(passage, route), adapter_of(route.protocol)
-    with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT) as span:
+    with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, server_of(upstream)) as span:
         outgoing = adapter.encode(call, None, span.traceparent(), passage.snapshot)
-        found = await gate.upstreams.send(grant, upstream, outgoing)
+        found = await gate.upstreams.send(grant, upstream, outgoing, client_of(gate, passage), passage.limits)
         try:
             check_status(found, passage)
             if found.kind != "json":
@@ -79,7 +80,7 @@ async def extended(gate: Gate, passage: Passage, grant: Grant) -> Answer:
         raise malformed_answer("the answer is not one to this request")
     value = end.value
     if end.ok:
-        value = {**value, "result": _signed(gate, _rewritten(gate, route, upstream, value["result"]))}
+        value = {**value, "result": _signed(passage, _rewritten(passage, route, upstream, value["result"]))}
     shown = adapter.present(call, value)
     status, body = shown.status or 200, dump_json(shown.value)
     await finish(gate, passage, Outcome(end.ok, Reason.PERMITTED, status, end.detail, bytes_out=len(body), events=1))
@@ -93,15 +94,16 @@ def _upstream(passage: Passage, route: Route) -> Upstream:
     return upstream
 
 
-def _rewritten(gate: Gate, route: Route, upstream: Upstream, card: Any) -> Mapping[str, Any]:
+def _rewritten(passage: Passage, route: Route, upstream: Upstream, card: Any) -> Mapping[str, Any]:
     """The unsigned card, made from one that the pinned key signed."""
     if upstream.card_key is not None and not (
         isinstance(card, dict) and verify_card(card, pinned_key(upstream.card_key))
     ):
         raise UpstreamError(Reason.UPSTREAM_IDENTITY, "the card is not signed by the registered card_key")
-    issuers = gate.documents.authorization_servers
+    issuers = passage.edition.documents.authorization_servers
     return rewrite_card(card, route.resource, clients=route.clients, user=route.user, issuers=issuers)
 
 
-def _signed(gate: Gate, card: Mapping[str, Any]) -> Mapping[str, Any]:
-    return with_0_3(sign_card(card, gate.signer, jwks_url(gate.issuer)))
+def _signed(passage: Passage, card: Mapping[str, Any]) -> Mapping[str, Any]:
+    edition = passage.edition
+    return with_0_3(sign_card(card, edition.signer, jwks_url(edition.issuer)))

@@ -62,7 +62,7 @@ async def deliver(gate: Gate, passage: Passage, route: Route) -> Answer:
         raise DeniedError(decision)
     content = dump_json(call.message)
     with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT):
-        await gate.webhooks.deliver(decision, hook.url, _headers(hook), content)
+        await passage.edition.webhooks.deliver(decision, hook.url, _headers(hook), content)
     await finish(gate, passage, Outcome(True, Reason.PERMITTED, 204, bytes_out=len(content), events=1))
     return Answer(204, (), b"")
 

@@ -17,7 +17,7 @@ from gateway.protocols.jsonrpc import dump_json
 from gateway.proxy import sessions, webhooks
 from gateway.proxy.adapters import Shown, adapter_of, task_key
 from gateway.proxy.exchange import Headers
-from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.gate import Gate, Passage, client_of
 from gateway.proxy.upstream import UpstreamAnswer
 
 LISTED_AT_ONCE = 50
@@ -33,14 +33,11 @@ class Relay:
         self._grant = grant
         self._upstream = upstream
         hop = grant.hop
-        self._hop = hop
+        self.hop = hop
         self._adapter = adapter_of(hop.route.protocol)
         self.protocol: ProtocolName = hop.route.protocol
         self.binding = hop.call.binding
         self.caller = sessions.owner(hop.chain, hop.peer) if hop.peer is None else hop.peer.spiffe_id
-        ends = [hop.chain.root_expires] + ([] if hop.peer is None else [hop.peer.not_after])
-        self.lease_ends = min(ends)
-        """Unix seconds."""
         self.ended = False
         self._ok = True
         self._detail = ""
@@ -56,9 +53,9 @@ class Relay:
     def session_headers(self, answer: UpstreamAnswer) -> Headers:
         """The session that the upstream opened, sealed for this caller on this route."""
         opened = answer.headers.get("Mcp-Session-Id")
-        if opened is None or self._hop.call.method != "initialize":
+        if opened is None or self.hop.call.method != "initialize":
             return ()
-        hop, limits = self._hop, self._passage.limits
+        hop, limits = self.hop, self._passage.limits
         whose = sessions.owner(hop.chain, hop.peer)
         expires = hop.now // 1000 + limits.session_seconds
         return (("Mcp-Session-Id", sessions.seal(self._gate.sealer, opened, hop.route, whose, expires)),)
@@ -72,13 +69,13 @@ class Relay:
         taken = await self._take(value)
         if taken is None:
             return None
-        shown = self._adapter.present(self._hop.call, taken)
+        shown = self._adapter.present(self.hop.call, taken)
         self._bytes += len(dump_json(shown.value))
         return shown
 
     async def _take(self, value: Any) -> Any | None:
         self._events += 1
-        classified = self._adapter.classify(self._hop.call, value)
+        classified = self._adapter.classify(self.hop.call, value)
         match classified:
             case Pass(value=passed):
                 await self._claim_tasks(passed)
@@ -91,7 +88,7 @@ class Relay:
             case End(value=last, ok=ok, detail=detail):
                 self.ended, self._ok, self._detail = True, ok, detail
                 await self._claim_tasks(last)
-                return webhooks.restored(self._gate, self._hop, last)
+                return webhooks.restored(self._gate, self._passage, self.hop, last)
             case Inbound():
                 await self._refuse_inbound(classified)
                 return None
@@ -102,14 +99,14 @@ class Relay:
         if taken is None or (self.protocol == "mcp" and not self.ended):
             raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the body is not the answer to the request")
         self.ended = True
-        shown = self._adapter.present(self._hop.call, taken)
+        shown = self._adapter.present(self.hop.call, taken)
         body = dump_json(shown.value)
         self._bytes += len(body)
         return status if shown.status is None else shown.status, body
 
     def end_empty(self) -> None:
         """The upstream sent no body: right for a notification, and only there."""
-        if self._hop.call.request_id is not None:
+        if self.hop.call.request_id is not None:
             raise UpstreamError(Reason.UPSTREAM_MALFORMED, "a request was answered without a body")
         self.ended = True
 
@@ -127,7 +124,7 @@ class Relay:
 
     async def _callable(self, names: tuple[str, ...]) -> frozenset[str]:
         """Which of the server's tools the caller may call; one that isn't registered is never one of them."""
-        snapshot, hop, kept = self._passage.snapshot, self._hop, set[str]()
+        snapshot, hop, kept = self._passage.snapshot, self.hop, set[str]()
         for number, name in enumerate(names):
             tool = snapshot.registry.tool(hop.route.name, name)
             if tool is not None and may_call(hop, snapshot.bundle, snapshot.registry, tool, snapshot.generation):
@@ -138,12 +135,12 @@ class Relay:
 
     async def _owned(self, tasks: tuple[str, ...]) -> frozenset[str]:
         """Which of the agent's tasks are the caller's."""
-        hop, keys = self._hop, {task_key(task): task for task in tasks}
+        hop, keys = self.hop, {task_key(task): task for task in tasks}
         found = await self._gate.tasks.owned(hop.route.path, keys, sessions.owner(hop.chain, hop.peer))
         return frozenset(keys[key] for key in found)
 
     async def _claim_tasks(self, value: Any) -> None:
-        hop, limits = self._hop, self._passage.limits
+        hop, limits = self.hop, self._passage.limits
         whose = sessions.owner(hop.chain, hop.peer)
         expires = hop.now // 1000 + limits.task_seconds
         for task in self._adapter.created_tasks(value):
@@ -155,6 +152,8 @@ class Relay:
 
     async def _refuse_inbound(self, request: Inbound) -> None:
         session = self._passage.upstream_session
-        outgoing = mcp.refuse_inbound(self._hop.call, request.request_id, session=session)
-        answer = await self._gate.upstreams.send(self._grant, self._upstream, outgoing)
+        outgoing = mcp.refuse_inbound(self.hop.call, request.request_id, session=session)
+        answer = await self._gate.upstreams.send(
+            self._grant, self._upstream, outgoing, client_of(self._gate, self._passage), self._passage.limits
+        )
         answer.close()

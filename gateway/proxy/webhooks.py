@@ -54,7 +54,7 @@ async def substituted(gate: Gate, passage: Passage, hop: Hop) -> Hop:
     if webhook is None:
         return hop
     try:
-        await gate.webhooks.check(webhook.url)
+        await passage.edition.webhooks.check(webhook.url)
     except TargetError as error:
         detail = f"the webhook may not be asked: {error}"
         code, request_id = INVALID_PARAMS, hop.call.request_id
@@ -72,11 +72,11 @@ async def substituted(gate: Gate, passage: Passage, hop: Hop) -> Hop:
         expires=hop.now // 1000 + passage.limits.task_seconds,
     )
     sealed = gate.sealer.seal(msgspec.json.encode(hook), _context(hop.route))
-    url = gate.bases["data"] + hop.route.path + PREFIX + sealed
+    url = passage.edition.bases["data"] + hop.route.path + PREFIX + sealed
     return msgspec.structs.replace(hop, call=push.with_webhook(hop.call, url))
 
 
-def restored(gate: Gate, hop: Hop, value: Mapping[str, Any]) -> Mapping[str, Any]:
+def restored(gate: Gate, passage: Passage, hop: Hop, value: Mapping[str, Any]) -> Mapping[str, Any]:
     """An answer about configurations with the caller's own webhooks in place of the gateway's.
 
     Raises:
@@ -84,7 +84,7 @@ def restored(gate: Gate, hop: Hop, value: Mapping[str, Any]) -> Mapping[str, Any
     """
     if hop.call.protocol != "a2a" or "result" not in value:
         return value
-    prefix = gate.bases["data"] + hop.route.path + PREFIX
+    prefix = passage.edition.bases["data"] + hop.route.path + PREFIX
 
     def opened(url: str) -> push.Webhook | None:
         hook = opened_hook(gate.sealer, hop.route, url.removeprefix(prefix))
