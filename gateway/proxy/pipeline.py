@@ -30,7 +30,7 @@ from gateway.core.reasons import Reason
 from gateway.protocols.base import Incoming
 from gateway.proxy import cards, sessions, wellknown
 from gateway.proxy.adapters import adapter_of
-from gateway.proxy.exchange import Answer, Exchange, single_valued
+from gateway.proxy.exchange import Answer, Exchange, check_head, single_valued
 from gateway.proxy.forward import forward
 from gateway.proxy.gate import Gate, Passage
 from gateway.proxy.locate import check_host, locate, split_target
@@ -63,6 +63,7 @@ class Pipeline:
 
     async def _carry(self, passage: Passage) -> Answer:
         gate, exchange, snapshot = self._gate, passage.exchange, passage.snapshot
+        check_head(exchange, passage.limits.header_bytes)
         passage.headers = single_valued(exchange.headers)
         check_host(passage.headers, gate.allowed[exchange.listener])
         path, query = split_target(exchange.target)

@@ -145,7 +145,8 @@ class HttpListener:
             return await _read_body(request, most, seconds)
 
         headers = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in request.raw_headers]
-        return Exchange(self._name, request.method, request.raw_path, headers, _peer(request), read)
+        version = (request.version.major, request.version.minor)
+        return Exchange(self._name, request.method, request.raw_path, headers, _peer(request), read, version)
 
 
 def _peer(request: web.BaseRequest) -> Peer | None:
