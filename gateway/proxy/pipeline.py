@@ -28,7 +28,7 @@ from gateway.core.model import (
 from gateway.core.policy.decide import decide
 from gateway.core.reasons import Reason
 from gateway.protocols.base import Incoming
-from gateway.proxy import cards, sessions, wellknown
+from gateway.proxy import cards, pins, sessions, wellknown
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.exchange import Answer, Exchange, check_head, single_valued
 from gateway.proxy.forward import forward
@@ -144,6 +144,7 @@ class Pipeline:
         with passage.span(gate.tracing).child(semconv.SPAN_AUTHORIZE):
             with gate.metrics.stage("decide"):
                 decision = decide(hop, snapshot.bundle, snapshot.registry, snapshot.generation)
+                decision = await pins.held(gate, snapshot, decision)
             minted, cure = None, frozenset[str]()
             if isinstance(decision, Permit) and not adapter_of(hop.route.protocol).answered_here(hop.call):
                 decision, minted, cure = self._narrowed(passage, decision)

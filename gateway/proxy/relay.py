@@ -14,7 +14,7 @@ from gateway.core.registry import Upstream
 from gateway.protocols import mcp
 from gateway.protocols.base import End, Inbound, Listing, Pass
 from gateway.protocols.jsonrpc import dump_json
-from gateway.proxy import sessions
+from gateway.proxy import pins, sessions
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.exchange import Headers
 from gateway.proxy.gate import Gate, Passage
@@ -82,7 +82,7 @@ class Relay:
                 return passed
             case Listing():
                 self.ended = True
-                keep = await self._callable(classified.items)
+                keep = await self._callable(classified.items) - await self._withheld(classified)
                 cut, self._hidden = self._adapter.filter_listing(classified, keep)
                 return cut
             case End(value=last, ok=ok, detail=detail):
@@ -131,6 +131,11 @@ class Relay:
             if number % LISTED_AT_ONCE == LISTED_AT_ONCE - 1:
                 await asyncio.sleep(0)
         return frozenset(kept)
+
+    async def _withheld(self, listing: Listing) -> frozenset[str]:
+        """Tools whose definitions aren't the approved ones; of all that are listed, whoever asks."""
+        listed = listing.value["result"]["tools"]
+        return await pins.withheld(self._gate, self._passage.snapshot, self._hop.route.name, listed)
 
     async def _claim_tasks(self, value: Any) -> None:
         hop, limits = self._hop, self._passage.limits
