@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ssl import SSLContext
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -25,6 +25,7 @@ CUT_SECONDS = 1.0
 """Time for a hop that is ended to write its outcome, and for a connection to close."""
 PIECE_BYTES = 256 * 1024
 """Larger bodies are written piece by piece: TLS takes one write of any size without waiting for the client."""
+WRITE_BUFFER_BYTES = 64 * 1024
 Handle = Callable[[Exchange], Awaitable[Answer]]
 OnMalformed = Callable[[str], None]
 """Told the kind of each request that isn't HTTP; such a request has no head to record."""
@@ -34,6 +35,11 @@ class _Connection(web.RequestHandler):
     """A connection whose broken requests are answered as the gateway answers, and never quoted in a log."""
 
     on_malformed: OnMalformed
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hold little for a client that reads slowly; TLS would hold half a megabyte."""
+        super().connection_made(transport)
+        cast(asyncio.WriteTransport, transport).set_write_buffer_limits(WRITE_BUFFER_BYTES)
 
     def handle_error(
         self,
