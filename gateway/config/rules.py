@@ -18,6 +18,7 @@ _IDP = re.compile(r"[a-z0-9-]{1,63}")
 _LABEL = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,256}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
+_PIN = re.compile(r"sha256:[0-9a-f]{64}")
 _URL_CHARACTERS = re.compile(r"[!-~]{1,2048}")
 
 
@@ -51,6 +52,11 @@ def scope(text: str) -> str | None:
     if _SCOPE.fullmatch(text):
         return None
     return f"{text[:140]!r} is not a scope: 1 to 256 printable ASCII characters but space, quote and backslash"
+
+
+def pin(text: str) -> str | None:
+    """The digest of a tool's definition."""
+    return None if _PIN.fullmatch(text) else f"{text[:80]!r} is not a pin: sha256: and 64 of 0-9 a-f"
 
 
 def trust_domain(text: str) -> str | None:

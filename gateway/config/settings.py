@@ -200,6 +200,18 @@ class Routes(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     a2a: Annotated[Mapping[Name, RouteSettings], Meta(description="Agent name → settings of `/a2a/<agent>`.")] = {}
 
 
+class Tools(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What makes a tool's definition the approved one."""
+
+    pins: Annotated[
+        Literal["registry", "first-use"],
+        Meta(
+            description="`registry`: the `pin` of its registry entry, or `hopgate tools approve`; a tool without "
+            "either is in quarantine. `first-use`: where neither is there, the first definition that the server lists."
+        ),
+    ] = "first-use"
+
+
 class Store(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where state and audit are kept."""
 
@@ -271,6 +283,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ]
     policies: Annotated[FolderPath, Meta(description="Folder of the Cedar policies, by tiers.")]
     routes: Routes = Routes()
+    tools: Tools = Tools()
     store: Store = Store()
     telemetry: Telemetry = Telemetry()
     webhooks: Webhooks = Webhooks()

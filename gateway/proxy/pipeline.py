@@ -28,11 +28,11 @@ from gateway.core.policy.decide import decide
 from gateway.core.reasons import Reason
 from gateway.core.snapshot import Snapshot
 from gateway.protocols.base import Incoming
-from gateway.proxy import cards, sessions, webhooks, wellknown
+from gateway.proxy import cards, pins, sessions, webhooks, wellknown
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.commit import commit
 from gateway.proxy.deliver import deliver
-from gateway.proxy.exchange import Answer, Exchange, single_valued
+from gateway.proxy.exchange import Answer, Exchange, check_head, single_valued
 from gateway.proxy.forward import forward
 from gateway.proxy.gate import Gate, Passage, client_of
 from gateway.proxy.locate import check_host, locate, split_target
@@ -64,6 +64,7 @@ class Pipeline:
 
     async def _carry(self, passage: Passage) -> Answer:
         gate, exchange, edition, snapshot = self._gate, passage.exchange, passage.edition, passage.snapshot
+        check_head(exchange, passage.limits.header_bytes)
         passage.headers = single_valued(exchange.headers)
         check_host(passage.headers, edition.allowed[exchange.listener])
         path, query = split_target(exchange.target)
@@ -157,6 +158,7 @@ class Pipeline:
         with passage.span(gate.tracing).child(semconv.SPAN_AUTHORIZE):
             with gate.metrics.stage("decide"):
                 decision = _decision(hop, snapshot)
+                decision = await pins.held(gate, snapshot, decision)
             minted, cure = None, frozenset[str]()
             if isinstance(decision, Permit) and not adapter_of(hop.route.protocol).answered_here(hop.call):
                 decision, minted, cure = self._narrowed(passage, decision)

@@ -14,7 +14,7 @@ from gateway.core.registry import Upstream
 from gateway.protocols import mcp
 from gateway.protocols.base import End, Inbound, Listing, Pass
 from gateway.protocols.jsonrpc import dump_json
-from gateway.proxy import sessions, webhooks
+from gateway.proxy import pins, sessions, webhooks
 from gateway.proxy.adapters import Shown, adapter_of, task_key
 from gateway.proxy.exchange import Headers
 from gateway.proxy.gate import Gate, Passage, client_of
@@ -83,6 +83,7 @@ class Relay:
             case Listing():
                 self.ended = True
                 keep = await (self._owned if self.protocol == "a2a" else self._callable)(classified.items)
+                keep -= await self._withheld(classified)
                 cut, self._hidden = self._adapter.filter_listing(classified, keep)
                 return cut
             case End(value=last, ok=ok, detail=detail):
@@ -138,6 +139,13 @@ class Relay:
         hop, keys = self.hop, {task_key(task): task for task in tasks}
         found = await self._gate.tasks.owned(hop.route.path, keys, sessions.owner(hop.chain, hop.peer))
         return frozenset(keys[key] for key in found)
+
+    async def _withheld(self, listing: Listing) -> frozenset[str]:
+        """Tools whose definitions aren't the approved ones; of all that are listed, whoever asks."""
+        if self.hop.call.method != "tools/list":
+            return frozenset()
+        listed = listing.value["result"]["tools"]
+        return await pins.withheld(self._gate, self._passage.snapshot, self.hop.route.name, listed)
 
     async def _claim_tasks(self, value: Any) -> None:
         hop, limits = self.hop, self._passage.limits

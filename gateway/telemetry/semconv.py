@@ -64,6 +64,7 @@ METRIC_POLICY_LAST_EVALUATED: Final = "hopgate_policy_last_evaluated_timestamp_s
 METRIC_GENERATION: Final = "hopgate_snapshot_generation"
 METRIC_SNAPSHOT_FAILURES: Final = "hopgate_snapshot_failures"
 METRIC_UPSTREAM_ERRORS: Final = "hopgate_upstream_errors"
+METRIC_TOOLS_CHANGED: Final = "hopgate_tool_definitions_changed"
 METRIC_BUILD: Final = "hopgate_build"
 
 
