@@ -6,10 +6,11 @@ Doesn't decide policy: it runs after a permit and can only take away (TOKENS "Tw
 from collections.abc import Mapping
 
 from gateway.core.errors import HopError
-from gateway.core.model import Call, Chain, RootToken
+from gateway.core.model import Call, Chain, RootToken, Uid
 from gateway.core.reasons import Reason
 from gateway.core.registry import Registry
 
+CONTENT_ACTIONS = frozenset({"readResource", "getPrompt", "complete"})
 DELEGATION_ACTIONS = frozenset({"delegate", "getTask"})
 
 
@@ -18,9 +19,25 @@ def needed(call: Call, registry: Registry) -> frozenset[str]:
     if call.action == "invokeTool":
         tool = registry.tool(*call.resource.id.split("/", 1))
         return frozenset() if tool is None else frozenset(tool.scopes)
+    if call.action in CONTENT_ACTIONS:
+        return _content(call.resource, registry)
     if call.action in DELEGATION_ACTIONS:
         return frozenset({f"{call.resource.id}/delegate"})
     return frozenset()
+
+
+def default_scopes(server: str) -> Mapping[str, str]:
+    """By type, what the use of a server's resources and prompts needs where the registry says nothing else."""
+    return {"McpResource": f"{server}/resources/read", "Prompt": f"{server}/prompts/get"}
+
+
+def _content(resource: Uid, registry: Registry) -> frozenset[str]:
+    """What the pattern entries of a resource ask for, all of them together, or the default."""
+    name, _, target = resource.id.partition("/")
+    server = registry.servers.get(name) if resource.type == "McpResource" else None
+    entries = () if server is None else server.registered_for(target)
+    asked = frozenset(each for entry in entries for each in entry.scopes)
+    return asked or frozenset({default_scopes(name)[resource.type]})
 
 
 def narrow(call: Call, chain: Chain, registry: Registry) -> frozenset[str]:

@@ -66,10 +66,14 @@ class Pass(Struct, frozen=True):
 
 
 class Listing(Struct, frozen=True):
-    """A list to be filtered item by item, and the end of the answer. ``items`` are ids in the list's order."""
+    """A list to be filtered item by item, and the end of the answer. ``items`` are ids in the list's order.
+
+    ``kind`` is the Cedar type of the items.
+    """
 
     value: Any
     items: tuple[str, ...]
+    kind: str
 
 
 class Inbound(Struct, frozen=True):

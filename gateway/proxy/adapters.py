@@ -58,7 +58,7 @@ class Adapter(Protocol):
         """What one message of the answer is; raises UpstreamError."""
         ...
 
-    def filter_listing(self, listing: Listing, keep: Container[str]) -> tuple[Any, tuple[str, ...]]:
+    def filter_listing(self, call: Call, listing: Listing, keep: Container[str]) -> tuple[Any, tuple[str, ...]]:
         """The list cut to ``keep``, and what was hidden."""
         ...
 
@@ -114,9 +114,9 @@ class McpAdapter:
         """See ``protocols.mcp.classify``."""
         return mcp.classify(call, value)
 
-    def filter_listing(self, listing: Listing, keep: Container[str]) -> tuple[Any, tuple[str, ...]]:
+    def filter_listing(self, call: Call, listing: Listing, keep: Container[str]) -> tuple[Any, tuple[str, ...]]:
         """See ``protocols.mcp.filter_listing``."""
-        return mcp.filter_listing(listing.value, keep)
+        return mcp.filter_listing(call, listing.value, keep)
 
     def refuse(self, call: Call | None, headers: Mapping[str, str], error: Exception, refusal: Refusal) -> Reply:
         """In the era of the call, or of the headers where there is none."""
@@ -169,7 +169,7 @@ class A2aAdapter:
         """See ``protocols.a2a.classify``."""
         return a2a.classify(call, value)
 
-    def filter_listing(self, listing: Listing, keep: Container[str]) -> tuple[Any, tuple[str, ...]]:
+    def filter_listing(self, call: Call, listing: Listing, keep: Container[str]) -> tuple[Any, tuple[str, ...]]:
         """A2A has no lists that are carried."""
         raise TypeError("A2A answers are never classified as listings")
 

@@ -7,8 +7,8 @@ import asyncio
 from typing import Any
 
 from gateway.core.errors import HopError, UpstreamError
-from gateway.core.model import Grant, Outcome, ProtocolName
-from gateway.core.policy.decide import may_call
+from gateway.core.model import Grant, Outcome, ProtocolName, Uid
+from gateway.core.policy.decide import may_use
 from gateway.core.reasons import Reason
 from gateway.core.registry import Upstream
 from gateway.protocols import mcp
@@ -21,7 +21,7 @@ from gateway.proxy.gate import Gate, Passage
 from gateway.proxy.upstream import UpstreamAnswer
 
 LISTED_AT_ONCE = 50
-"""Tools decided before other hops get their turn."""
+"""Items decided before other hops get their turn."""
 
 
 class Relay:
@@ -82,8 +82,8 @@ class Relay:
                 return passed
             case Listing():
                 self.ended = True
-                keep = await self._callable(classified.items)
-                cut, self._hidden = self._adapter.filter_listing(classified, keep)
+                keep = await self._usable(classified)
+                cut, self._hidden = self._adapter.filter_listing(self._hop.call, classified, keep)
                 return cut
             case End(value=last, ok=ok, detail=detail):
                 self.ended, self._ok, self._detail = True, ok, detail
@@ -121,12 +121,12 @@ class Relay:
             return Outcome(False, error.reason, status, error.detail, self._bytes, self._events, self._hidden)
         return Outcome(self._ok, Reason.PERMITTED, status, self._detail, self._bytes, self._events, self._hidden)
 
-    async def _callable(self, names: tuple[str, ...]) -> frozenset[str]:
-        """Which of the server's tools the caller may call; one that isn't registered is never one of them."""
+    async def _usable(self, listing: Listing) -> frozenset[str]:
+        """Which of the listed things the caller may use; a tool that isn't registered is never one of them."""
         snapshot, hop, kept = self._passage.snapshot, self._hop, set[str]()
-        for number, name in enumerate(names):
-            tool = snapshot.registry.tool(hop.route.name, name)
-            if tool is not None and may_call(hop, snapshot.bundle, snapshot.registry, tool, snapshot.generation):
+        for number, name in enumerate(listing.items):
+            item = Uid(listing.kind, f"{hop.route.name}/{name}")
+            if may_use(hop, snapshot.bundle, snapshot.registry, item):
                 kept.add(name)
             if number % LISTED_AT_ONCE == LISTED_AT_ONCE - 1:
                 await asyncio.sleep(0)

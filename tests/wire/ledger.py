@@ -9,7 +9,7 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
-from mcp_types import SamplingMessage, TextContent
+from mcp_types import Completion, SamplingMessage, TextContent
 from pydantic import BaseModel
 
 
@@ -78,6 +78,7 @@ class Ledger:
         self._add_accounts(server)
         self._add_long_calls(server)
         self._add_unwanted(server)
+        self._add_documents(server)
         return server
 
     def _add_accounts(self, server: MCPServer) -> None:
@@ -143,3 +144,37 @@ class Ledger:
         def unregistered() -> str:
             self.calls.append(("unregistered", {}))
             return "never"
+
+    def _add_documents(self, server: MCPServer) -> None:
+        @server.resource("file:///ledger/2026.csv", mime_type="text/csv")
+        def year() -> str:
+            self.calls.append(("2026.csv", {}))
+            return "operations,128150"
+
+        @server.resource("file:///keys/signing.pem")
+        def key() -> str:
+            self.calls.append(("signing.pem", {}))
+            return "secret"
+
+        @server.resource("file:///ledger/months/{month}")
+        def monthly(month: str) -> str:
+            return f"operations in {month}"
+
+        @server.resource("file:///keys/{name}")
+        def keys(name: str) -> str:
+            self.calls.append(("keys", {"name": name}))
+            return "secret"
+
+        @server.prompt()
+        def summary(account: str) -> str:
+            self.calls.append(("summary", {"account": account}))
+            return f"Summarise {account}"
+
+        @server.prompt()
+        def audit() -> str:
+            self.calls.append(("audit", {}))
+            return "Audit all of it"
+
+        @server.completion()  # type: ignore[no-untyped-call,untyped-decorator]
+        async def complete(ref: Any, argument: Any, context: Any) -> Completion:
+            return Completion(values=[word for word in ("payroll", "petty") if word.startswith(argument.value)])

@@ -12,7 +12,7 @@ from gateway.core.model import Call
 from gateway.core.reasons import Reason
 from gateway.protocols.base import Classified, End, Inbound, Listing, Pass
 from gateway.protocols.jsonrpc import is_id, malformed_answer, read_answer
-from gateway.protocols.mcp.methods import LEGACY, SERVED, era_of
+from gateway.protocols.mcp.methods import LEGACY, LISTS, SERVED, Listed, era_of
 
 PASSED = frozenset(
     {
@@ -24,7 +24,7 @@ PASSED = frozenset(
         "notifications/resources/list_changed",
     }
 )
-CARRIED_CAPABILITIES = ("tools",)
+CARRIED_CAPABILITIES = ("tools", "resources", "prompts", "completions")
 SHORT_TTL_MS = 5_000
 """How long a client may keep a list that policy cut: policy changes must show soon."""
 
@@ -51,14 +51,17 @@ def classify(call: Call, value: Any) -> Classified:
     return _result(call, value, result)
 
 
-def filter_listing(value: Mapping[str, Any], keep: Container[str]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    """A ``tools/list`` response with only the tools in ``keep``, and the names of the others.
+def filter_listing(
+    call: Call, value: Mapping[str, Any], keep: Container[str]
+) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """The answer to a list ``call`` with only the items in ``keep``, and the ids of the others.
 
     Order and cursor stay. Modern results become private to the caller and short-lived.
     """
-    result = value["result"]
-    hidden = tuple(tool["name"] for tool in result["tools"] if tool["name"] not in keep)
-    kept = {**result, "tools": [tool for tool in result["tools"] if tool["name"] in keep]}
+    result, listed = value["result"], LISTS[call.method]
+    items = result[listed.member]
+    hidden = tuple(item[listed.key] for item in items if item[listed.key] not in keep)
+    kept = {**result, listed.member: [item for item in items if item[listed.key] in keep]}
     return {**value, "result": _private(kept)}, hidden
 
 
@@ -78,29 +81,32 @@ def _message(call: Call, value: Mapping[str, Any]) -> Classified:
 
 
 def _result(call: Call, value: Mapping[str, Any], result: Mapping[str, Any]) -> Classified:
-    if call.method == "tools/list":
-        return Listing(value, _tool_names(result))
+    listed = LISTS.get(call.method)
+    if listed is not None:
+        return Listing(value, _ids(listed, result), listed.resource)
     if call.method == "initialize":
         if result.get("protocolVersion") not in LEGACY:
             raise malformed_answer("the server negotiated a revision that is not served")
         return End({**value, "result": _capable(result)}, ok=True)
     if call.method == "server/discover":
         return End({**value, "result": _private(_discovered(result))}, ok=True)
+    if call.method == "resources/read":
+        return End({**value, "result": _private(result)}, ok=True)
     if call.method == "tools/call" and result.get("isError") is True:
         return End(value, ok=True, detail="tool error")
     return End(value, ok=True)
 
 
-def _tool_names(result: Mapping[str, Any]) -> tuple[str, ...]:
-    tools = result.get("tools")
-    if not isinstance(tools, list):
-        raise malformed_answer("a tools/list result without tools")
-    names = [tool["name"] for tool in tools if isinstance(tool, dict) and isinstance(tool.get("name"), str)]
-    if len(names) != len(tools):
-        raise malformed_answer("a tool without a name")
-    if len(set(names)) != len(names):
+def _ids(listed: Listed, result: Mapping[str, Any]) -> tuple[str, ...]:
+    items = result.get(listed.member)
+    if not isinstance(items, list):
+        raise malformed_answer(f"a list result without {listed.member}")
+    ids = [item[listed.key] for item in items if isinstance(item, dict) and isinstance(item.get(listed.key), str)]
+    if len(ids) != len(items):
+        raise malformed_answer(f"an item without a {listed.key}")
+    if listed.resource == "Tool" and len(set(ids)) != len(ids):
         raise malformed_answer("two tools of one name")
-    return tuple(names)
+    return tuple(ids)
 
 
 def _discovered(result: Mapping[str, Any]) -> Mapping[str, Any]:

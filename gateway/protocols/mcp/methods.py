@@ -70,6 +70,22 @@ METHODS: Mapping[str, Method] = {
     "notifications/roots/list_changed": Method("notify", LEGACY_ONLY, notification=True),
 }
 
+
+class Listed(Struct, frozen=True):
+    """Where a list's result has its items, what identifies one, and the Cedar type of the things."""
+
+    member: str
+    key: str
+    resource: str
+
+
+LISTS: Mapping[str, Listed] = {
+    "tools/list": Listed("tools", "name", "Tool"),
+    "resources/list": Listed("resources", "uri", "McpResource"),
+    "resources/templates/list": Listed("resourceTemplates", "uriTemplate", "McpResource"),
+    "prompts/list": Listed("prompts", "name", "Prompt"),
+}
+
 CARRIED = frozenset(
     {
         "initialize",
@@ -79,6 +95,12 @@ CARRIED = frozenset(
         "notifications/cancelled",
         "tools/list",
         "tools/call",
+        "resources/list",
+        "resources/templates/list",
+        "resources/read",
+        "prompts/list",
+        "prompts/get",
+        "completion/complete",
     }
 )
 """What is forwarded. Any other known method is parsed, so that it is recorded, and then refused."""

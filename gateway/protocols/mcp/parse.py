@@ -9,11 +9,10 @@ from typing import Any
 
 from gateway.core.errors import ProtocolError
 from gateway.core.limits import Limits
-from gateway.core.model import Call, Route, Uid
+from gateway.core.model import Call, Route
 from gateway.core.reasons import Reason
 from gateway.core.registry import Tool
 from gateway.protocols.base import (
-    INVALID_PARAMS,
     INVALID_REQUEST,
     JSON,
     METHOD_NOT_FOUND,
@@ -25,7 +24,8 @@ from gateway.protocols.base import (
 )
 from gateway.protocols.jsonrpc import Request, is_id, parse_json, read_request
 from gateway.protocols.mcp.envelope import check_headers, era_of_request, legacy_version, modern_version, read_trace
-from gateway.protocols.mcp.methods import META_LOG_LEVEL, METHODS, TOOL_NAME, Era, Method, meta_of, resource_of
+from gateway.protocols.mcp.methods import LISTS, META_LOG_LEVEL, METHODS, Era, Method, meta_of
+from gateway.protocols.mcp.targets import invalid, target_of
 from gateway.protocols.members import AmbiguousMemberError, members
 
 PARAMS = members(
@@ -33,7 +33,9 @@ PARAMS = members(
     "protocolVersion", "capabilities", "clientInfo", "requestId", "reason", "inputResponses", "requestState",
 )  # fmt: skip
 NOT_CARRIED_PARAMS = ("task", "inputResponses", "requestState")
-"""Task augmentation and answers to input requests: parts of tools/call that need policies of their own."""
+"""Task augmentation and answers to input requests: parts of a call that need policies of their own."""
+ANSWERABLE = frozenset({"tools/call", "prompts/get", "resources/read"})
+WITH_ARGUMENTS = frozenset({"tools/call", "prompts/get"})
 
 
 def parse(incoming: Incoming, route: Route, limits: Limits, tools: Mapping[str, Tool] = {}) -> Call:
@@ -60,7 +62,7 @@ def _read(incoming: Incoming, request: Request, route: Route, limits: Limits, to
         version = legacy_version(incoming.headers, request)
     method = _method(request, era)
     params = request.params or {}
-    target, resource = _resource(request.method, method, params, route.name, limits)
+    target, resource = target_of(request.method, method, params, route.name, limits)
     _check_params(request, params)
     in_session = era == "legacy" and request.method != "initialize"
     return Call(
@@ -72,7 +74,7 @@ def _read(incoming: Incoming, request: Request, route: Route, limits: Limits, to
         message=request.message,
         request_id=request.id,
         target=target,
-        arguments=params.get("arguments") if request.method == "tools/call" else None,
+        arguments=params.get("arguments") if request.method in WITH_ARGUMENTS else None,
         session=incoming.headers.get("mcp-session-id") if in_session else None,
         trace=read_trace(request.message),
     )
@@ -101,53 +103,24 @@ def _method(request: Request, era: Era) -> Method:
     return method
 
 
-def _resource(name: str, method: Method, params: Mapping[str, Any], server: str, limits: Limits) -> tuple[str, Uid]:
-    """What the call is about: the name as the protocol spells it, and the Cedar resource."""
-    if name == "completion/complete":
-        return _completed(params, server)
-    if not method.named_by:
-        return "", resource_of(method, server, "")
-    target = params.get(method.named_by)
-    if not isinstance(target, str) or not target:
-        raise _invalid(f"params.{method.named_by} is not a non-empty string")
-    if name == "tools/call" and not (len(target) <= limits.tool_name_chars and TOOL_NAME.issuperset(target)):
-        raise _invalid(f"params.name is not 1 to {limits.tool_name_chars} characters of A-Z a-z 0-9 _ . -")
-    return target, resource_of(method, server, target)
-
-
-def _completed(params: Mapping[str, Any], server: str) -> tuple[str, Uid]:
-    ref = params.get("ref")
-    kinds = {"ref/prompt": ("Prompt", "name"), "ref/resource": ("McpResource", "uri")}
-    kind, named_by = kinds.get(str(ref.get("type")), ("", "")) if isinstance(ref, dict) else ("", "")
-    target = ref.get(named_by) if isinstance(ref, dict) else None
-    if not isinstance(target, str) or not target:
-        raise _invalid("params.ref names no prompt or resource")
-    return target, Uid(kind, f"{server}/{target}")
-
-
 def _check_params(request: Request, params: Mapping[str, Any]) -> None:
     try:
         PARAMS.exact(params)
     except AmbiguousMemberError as error:
-        raise _invalid(f"params has {error}") from None
+        raise invalid(f"params has {error}") from None
     if "_meta" in params and not isinstance(params["_meta"], dict):
-        raise _invalid("params._meta is not an object")
+        raise invalid("params._meta is not an object")
     if META_LOG_LEVEL in meta_of(request.message):
         raise _not_yet("a log level in _meta")
-    if request.method == "tools/call":
-        if not isinstance(params.get("arguments", {}), dict):
-            raise _invalid("params.arguments is not an object")
-        for name in NOT_CARRIED_PARAMS:
-            if name in params:
-                raise _not_yet(f"params.{name}")
-    if request.method == "tools/list" and not isinstance(params.get("cursor", ""), str):
-        raise _invalid("params.cursor is not a string")
+    for name in NOT_CARRIED_PARAMS:
+        if name in params and request.method in ANSWERABLE:
+            raise _not_yet(f"params.{name}")
+    if request.method in WITH_ARGUMENTS and not isinstance(params.get("arguments", {}), dict):
+        raise invalid("params.arguments is not an object")
+    if request.method in LISTS and not isinstance(params.get("cursor", ""), str):
+        raise invalid("params.cursor is not a string")
     if request.method == "notifications/cancelled" and not is_id(params.get("requestId")):
-        raise _invalid("params.requestId is not a string or an integer")
-
-
-def _invalid(detail: str) -> ProtocolError:
-    return ProtocolError(Reason.MESSAGE_INVALID, detail, code=INVALID_PARAMS)
+        raise invalid("params.requestId is not a string or an integer")
 
 
 def _not_yet(what: str) -> ProtocolError:

@@ -5,7 +5,7 @@ from mcp_types import methods
 
 from gateway.core.errors import UpstreamError
 from gateway.core.limits import Limits
-from gateway.core.model import Call, Route
+from gateway.core.model import Call, Route, Uid
 from gateway.core.reasons import Reason
 from gateway.protocols.base import End, Inbound, Listing, Pass
 from gateway.protocols.mcp import classify, filter_listing, parse
@@ -100,6 +100,16 @@ def test_input_that_the_upstream_asks_for_is_not_passed_on(modern_call: Call) ->
     assert caught.value.reason is Reason.NOT_SUPPORTED_YET
 
 
+LISTING = Call(
+    protocol="mcp",
+    version="2026-07-28",
+    method="tools/list",
+    action="listTools",
+    resource=Uid("McpServer", "l"),
+    message={},
+)
+
+
 def tools(*names: object) -> list[dict[str, object]]:
     return [{"name": name, **TOOL} for name in names]
 
@@ -108,8 +118,8 @@ def test_a_list_is_filtered_in_order(legacy) -> None:
     call = parse(legacy("tools/list", id=7), ROUTE, Limits())
     value = response({"tools": tools("c", "a", "b"), "nextCursor": "n"})
     listing = classify(call, value)
-    assert listing == Listing(value, ("c", "a", "b"))
-    filtered, hidden = filter_listing(value, {"b", "c"})
+    assert listing == Listing(value, ("c", "a", "b"), "Tool")
+    filtered, hidden = filter_listing(call, value, {"b", "c"})
     assert filtered == response({"tools": tools("c", "b"), "nextCursor": "n"})
     assert hidden == ("a",)
 
@@ -117,7 +127,7 @@ def test_a_list_is_filtered_in_order(legacy) -> None:
 @pytest.mark.parametrize("ttl", [3_600_000, 0, 1000, -1, "x", None])
 def test_a_filtered_modern_list_is_private_and_short_lived(ttl: object) -> None:
     value = response({"tools": tools("a", "b"), "resultType": "complete", "cacheScope": "public", "ttlMs": ttl})
-    filtered, _ = filter_listing(value, {"a"})
+    filtered, _ = filter_listing(LISTING, value, {"a"})
     result = filtered["result"]
     assert result["cacheScope"] == "private"
     assert 0 <= result["ttlMs"] <= 5000
@@ -125,7 +135,7 @@ def test_a_filtered_modern_list_is_private_and_short_lived(ttl: object) -> None:
 
 
 def test_a_legacy_list_gets_no_modern_members() -> None:
-    filtered, _ = filter_listing(response({"tools": tools("a")}), {"a"})
+    filtered, _ = filter_listing(LISTING, response({"tools": tools("a")}), {"a"})
     assert filtered["result"].keys() == {"tools"}
 
 
@@ -133,7 +143,7 @@ def test_a_legacy_list_gets_no_modern_members() -> None:
     st.lists(st.text("abcdef", min_size=1, max_size=2), unique=True), st.sets(st.text("abcdef", min_size=1, max_size=2))
 )
 def test_a_filtered_list_holds_exactly_what_was_kept(names: list[str], keep: set[str]) -> None:
-    filtered, hidden = filter_listing(response({"tools": tools(*names)}), keep)
+    filtered, hidden = filter_listing(LISTING, response({"tools": tools(*names)}), keep)
     assert [tool["name"] for tool in filtered["result"]["tools"]] == [name for name in names if name in keep]
     assert list(hidden) == [name for name in names if name not in keep]
 
@@ -158,7 +168,7 @@ def test_an_initialize_result_offers_what_is_carried(legacy) -> None:
     call = parse(legacy("initialize", {"protocolVersion": "2025-11-25"}, id=7), ROUTE, Limits())
     result = {"protocolVersion": "2025-06-18", "capabilities": CAPABILITIES, "serverInfo": INFO, "instructions": "i"}
     end = classify(call, response(result))
-    assert end == End(response({**result, "capabilities": {"tools": {}}}), ok=True)
+    assert end == End(response({**result, "capabilities": {"tools": {}, "resources": {}}}), ok=True)
     methods.validate_server_result("initialize", "2025-11-25", end.value["result"])
     for wrong in ({**result, "protocolVersion": "2024-11-05"}, {**result, "capabilities": None}):
         with pytest.raises(UpstreamError):
@@ -175,7 +185,7 @@ def test_a_discover_result_offers_what_is_carried(modern) -> None:
     assert isinstance(end, End)
     cut = end.value["result"]
     assert cut["supportedVersions"] == ["2026-07-28", "2025-11-25"]
-    assert (cut["capabilities"], cut["cacheScope"]) == ({"tools": {}}, "private")
+    assert (cut["capabilities"], cut["cacheScope"]) == ({"tools": {}, "resources": {}}, "private")
     methods.validate_server_result("server/discover", "2026-07-28", cut)
     with pytest.raises(UpstreamError):
         classify(call, response({**result, "supportedVersions": None}))
