@@ -3,7 +3,7 @@
 Doesn't decide policy: it runs after a permit and can only take away (TOKENS "Two scopes").
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gateway.core.errors import HopError
 from gateway.core.model import Call, Chain, RootToken, Uid
@@ -16,14 +16,19 @@ DELEGATION_ACTIONS = frozenset({"delegate", "getTask"})
 
 def needed(call: Call, registry: Registry) -> frozenset[str]:
     """The scopes that exactly this call needs; empty for opening, listing and notifying."""
-    if call.action == "invokeTool":
-        tool = registry.tool(*call.resource.id.split("/", 1))
-        return frozenset() if tool is None else frozenset(tool.scopes)
-    if call.action in CONTENT_ACTIONS:
-        return _content(call.resource, registry)
-    if call.action in DELEGATION_ACTIONS:
-        return frozenset({f"{call.resource.id}/delegate"})
-    return frozenset()
+    parts = ((call.action, call.resource), *call.also)
+    return frozenset(scope for action, resource in parts for scope in _needed(action, resource, registry))
+
+
+def _needed(action: str, resource: Uid, registry: Registry) -> Iterable[str]:
+    if action == "invokeTool":
+        tool = registry.tool(*resource.id.split("/", 1))
+        return () if tool is None else tool.scopes
+    if action in CONTENT_ACTIONS:
+        return _content(resource, registry)
+    if action in DELEGATION_ACTIONS:
+        return (f"{resource.id}/delegate",)
+    return ()
 
 
 def default_scopes(server: str) -> Mapping[str, str]:

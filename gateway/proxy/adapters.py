@@ -13,6 +13,7 @@ from gateway.core.snapshot import Snapshot
 from gateway.protocols import a2a, mcp
 from gateway.protocols.a2a.methods import UNSUPPORTED_OPERATION
 from gateway.protocols.base import METHOD_NOT_FOUND, Classified, Incoming, Listing, Outgoing, Refusal, Reply
+from gateway.protocols.mcp.methods import TRANSPORT
 
 
 class Adapter(Protocol):
@@ -81,8 +82,9 @@ class McpAdapter:
             self.parse(incoming, route, snapshot)
 
     def check_carried(self, call: Call) -> None:
-        """Refuse what isn't in ``protocols.mcp.CARRIED``."""
-        _check(call, mcp.CARRIED, METHOD_NOT_FOUND)
+        """Refuse what isn't in ``protocols.mcp.CARRIED``; what only sessions have is refused by the parser."""
+        if call.method not in TRANSPORT:
+            _check(call, mcp.CARRIED, METHOD_NOT_FOUND)
 
     def answered_here(self, call: Call) -> bool:
         """Nothing: every MCP call is the upstream's."""

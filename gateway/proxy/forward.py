@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanKind
 from gateway.core.errors import HopError, UpstreamError
 from gateway.core.model import Grant, Outcome
 from gateway.core.reasons import Reason
+from gateway.protocols.base import HttpError
 from gateway.protocols.jsonrpc import parse_answer
 from gateway.protocols.sse import Comment, Event, SseParser, encode_comment, encode_event, encode_message
 from gateway.proxy.adapters import adapter_of
@@ -52,7 +53,7 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
         with gate.metrics.stage("upstream"):
             answer = await gate.upstreams.send(grant, upstream, outgoing)
     try:
-        _check_status(answer, passage)
+        _check_status(answer, passage, relay)
         if answer.kind == "sse":
             return await _open_stream(gate, passage, answer, relay)
         return await _whole(gate, passage, answer, relay)
@@ -61,7 +62,9 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
         raise
 
 
-def _check_status(answer: UpstreamAnswer, passage: Passage) -> None:
+def _check_status(answer: UpstreamAnswer, passage: Passage, relay: Relay) -> None:
+    if answer.status == 405 and relay.http_method != "POST":
+        raise HttpError(Reason.HTTP_METHOD, f"the server has no {relay.http_method}", status=405, allow="POST")
     if answer.status == 404 and passage.upstream_session is not None:
         raise HopError(Reason.SESSION_UNKNOWN, "the upstream has ended the session")
     if answer.status < 300:
@@ -81,7 +84,8 @@ async def _whole(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Re
     else:
         raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the answer is neither JSON nor an event stream")
     answer.close()
-    status = answer.status if body else 202
+    # An empty answer accepts a message; the end of a session has a status of its own.
+    status = answer.status if body or relay.http_method == "DELETE" else 202
     await _finish(gate, passage, relay.outcome(status))
     return Answer(status, headers, body)
 

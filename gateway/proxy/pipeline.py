@@ -28,7 +28,7 @@ from gateway.core.model import (
 from gateway.core.policy.decide import decide
 from gateway.core.reasons import Reason
 from gateway.protocols.base import Incoming
-from gateway.proxy import cards, sessions, wellknown
+from gateway.proxy import cards, rounds, sessions, wellknown
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.exchange import Answer, Exchange, single_valued
 from gateway.proxy.forward import forward
@@ -86,6 +86,8 @@ class Pipeline:
             chain = await self._chain(passage, route)
         adapter.check_carried(call)
         await self._check_owned(passage, route, call, chain)
+        place = rounds.Place(route, sessions.owner(chain, exchange.peer), passage.upstream_session)
+        call = passage.call = rounds.reopened(gate.sealer, place, call, passage.at // 1000)
         hop = passage.hop = _hop(passage, route, call, chain)
         decision, minted = await self._decide(passage, hop)
         if minted is None:

@@ -1,23 +1,25 @@
 """The upstream's messages on their way to the client: classified, cut to what the caller may see, counted.
 
-Whatever isn't classified is an error. Requests of the server to the client are answered with a refusal.
+Whatever isn't classified is an error. Requests of the server to the client are passed on where a policy permits them.
 """
 
 import asyncio
 from typing import Any
 
 from gateway.core.errors import HopError, UpstreamError
-from gateway.core.model import Grant, Outcome, ProtocolName, Uid
+from gateway.core.model import Deny, Grant, Outcome, Permit, ProtocolName, Uid
 from gateway.core.policy.decide import may_use
 from gateway.core.reasons import Reason
 from gateway.core.registry import Upstream
 from gateway.protocols import mcp
-from gateway.protocols.base import End, Inbound, Listing, Pass
+from gateway.protocols.base import About, Asks, End, Inbound, Listing, Pass
 from gateway.protocols.jsonrpc import dump_json
 from gateway.proxy import sessions
 from gateway.proxy.adapters import adapter_of
+from gateway.proxy.asking import decide_request
 from gateway.proxy.exchange import Headers
 from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.rounds import Asked, Place, State, seal_request, seal_state, with_state
 from gateway.proxy.upstream import UpstreamAnswer
 
 LISTED_AT_ONCE = 50
@@ -36,6 +38,7 @@ class Relay:
         self._hop = hop
         self._adapter = adapter_of(hop.route.protocol)
         self.protocol: ProtocolName = hop.route.protocol
+        self.http_method = hop.call.http_method
         self.caller = sessions.owner(hop.chain, hop.peer) if hop.peer is None else hop.peer.spiffe_id
         ends = [hop.chain.root_expires] + ([] if hop.peer is None else [hop.peer.not_after])
         self.lease_ends = min(ends)
@@ -89,9 +92,13 @@ class Relay:
                 self.ended, self._ok, self._detail = True, ok, detail
                 await self._claim_tasks(last)
                 return last
+            case About(value=passed, kind=kind, item=item):
+                snapshot, thing = self._passage.snapshot, Uid(kind, f"{self._hop.route.name}/{item}")
+                return passed if may_use(self._hop, snapshot.bundle, snapshot.registry, thing) else None
+            case Asks():
+                return await self._required(classified)
             case Inbound():
-                await self._refuse_inbound(classified)
-                return None
+                return await self._asked(classified)
 
     async def last(self, value: Any) -> bytes:
         """The one message of an answer that isn't a stream."""
@@ -143,8 +150,36 @@ class Relay:
                 raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the answer names another caller's task")
             self._claimed.add(task)
 
-    async def _refuse_inbound(self, request: Inbound) -> None:
-        session = self._passage.upstream_session
-        outgoing = mcp.refuse_inbound(self._hop.call, request.request_id, session=session)
+    async def _required(self, asks: Asks) -> Any:
+        """The answer that asks for input, if all of it may be asked; its state is the caller's alone."""
+        for request in asks.requests:
+            decision = await decide_request(self._gate, self._passage, self._hop, request)
+            if not isinstance(decision, Permit):
+                reason = decision.reason if isinstance(decision, Deny) else Reason.APPROVAL_REQUIRED
+                raise HopError(reason, f"the server's {request.method} to its caller is not permitted")
+        self.ended, self._detail = True, "asks for input"
+        if asks.state is None:
+            return asks.value
+        state = State(asks.state, self._now + self._passage.limits.root_ttl_seconds)
+        return with_state(asks.value, seal_state(self._gate.sealer, state, self._place, self._hop.call))
+
+    async def _asked(self, request: Inbound) -> Any | None:
+        """The server's request under an id of the gateway's, or None where the gateway has answered it."""
+        if request.action:
+            decision = await decide_request(self._gate, self._passage, self._hop, request)
+            if isinstance(decision, Permit):
+                expires = self._now + self._passage.limits.session_seconds
+                asked = Asked(request.request_id, request.method, expires)
+                return {**request.value, "id": seal_request(self._gate.sealer, asked, self._place)}
+        outgoing = mcp.answer_inbound(self._hop.call, request, session=self._passage.upstream_session)
         answer = await self._gate.upstreams.send(self._grant, self._upstream, outgoing)
         answer.close()
+        return None
+
+    @property
+    def _place(self) -> Place:
+        return Place(self._hop.route, sessions.owner(self._hop.chain, self._hop.peer), self._passage.upstream_session)
+
+    @property
+    def _now(self) -> int:
+        return int(self._gate.clock())

@@ -16,7 +16,10 @@ from tests.gateways import asgi, listening, running
 
 SERVER = "conformance"
 SCOPES_OF_SERVER = [f"{SERVER}/call", f"{SERVER}/resources/read", f"{SERVER}/prompts/get"]
-POLICY = '@id("conformance") permit (principal == Agent::"planner", action, resource);'
+POLICY = """
+@id("conformance") permit (principal == Agent::"planner", action, resource);
+@id("asking") permit (principal == McpServer::"conformance", action, resource == Agent::"planner");
+"""
 
 
 class Measured(NamedTuple):

@@ -5,7 +5,7 @@ Default deny. An error, no answer, or an entity that should be there and isn't i
 """
 
 from cedarpy import PolicySet
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.core.model import Ask, Decision, Deny, Determining, Hop, Permit, Uid
 from gateway.core.policy.bundle import Bundle
@@ -28,9 +28,24 @@ class _Finding(Struct, frozen=True):
 def decide(hop: Hop, bundle: Bundle, registry: Registry, generation: int) -> Decision:
     """Decide the hop on its own generation's bundle and registry (POLICY 2.1, 2.3 to 2.5).
 
-    Never raises for what a caller sends; whatever cannot be decided is a ``Deny``.
+    Never raises for what a caller sends; whatever cannot be decided is a ``Deny``. Where a call takes several
+    actions, the first that isn't permitted is what the decision speaks of.
     """
+    found = _decide(hop, bundle, registry, generation)
+    for action, resource in hop.call.also:
+        if not isinstance(found, Permit):
+            return found
+        part = structs.replace(hop, call=structs.replace(hop.call, action=action, resource=resource, also=()))
+        further = _decide(part, bundle, registry, generation)
+        if not isinstance(further, Permit):
+            return further
+        known = {policy.id for policy in found.policies}
+        added = tuple(policy for policy in further.policies if policy.id not in known)
+        found = structs.replace(found, policies=(*found.policies, *added))
+    return found
 
+
+def _decide(hop: Hop, bundle: Bundle, registry: Registry, generation: int) -> Decision:
     def deny(reason: Reason, detail: str = "", policies: tuple[Determining, ...] = ()) -> Deny:
         return Deny(hop, reason, policies, bundle.digest, generation, detail)
 

@@ -77,7 +77,7 @@ def gather(hop: Hop, registry: Registry, world: World, kept: Arguments) -> Facts
     if isinstance(asked, Undecided):
         return asked
     resource = hop.call.resource
-    if world.get(resource) is None:
+    if asked.world.get(resource) is None:
         entity = offered(resource, registry)
         if entity is not None:
             return structs.replace(asked, world=asked.world.also(entity))
@@ -125,6 +125,9 @@ def missing(facts: Facts, dereferenced: Iterable[pst.Expr]) -> str | None:
 
 
 def _principal(hop: Hop, registry: Registry) -> Uid | Undecided:
+    if hop.asking is not None:
+        server = registry.servers.get(hop.asking)
+        return Undecided(Reason.POLICY_ERROR, "the asking server is not registered") if server is None else server.uid
     if hop.agent is not None:
         agent = registry.agents.get(hop.agent)
         return Undecided(Reason.AGENT_UNREGISTERED, "the caller is not registered") if agent is None else agent.uid

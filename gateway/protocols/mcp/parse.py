@@ -22,19 +22,26 @@ from gateway.protocols.base import (
     accepts,
     check_media,
 )
-from gateway.protocols.jsonrpc import Request, is_id, parse_json, read_request
-from gateway.protocols.mcp.envelope import check_headers, era_of_request, legacy_version, modern_version, read_trace
-from gateway.protocols.mcp.methods import LISTS, META_LOG_LEVEL, METHODS, Era, Method, meta_of
-from gateway.protocols.mcp.targets import invalid, target_of
+from gateway.protocols.jsonrpc import Request, is_id, is_response, parse_json, read_request
+from gateway.protocols.mcp.envelope import (
+    VERSION_HEADER,
+    check_headers,
+    era_of_request,
+    legacy_version,
+    modern_version,
+    read_trace,
+)
+from gateway.protocols.mcp.methods import ANSWERABLE, LISTS, METHODS, MODERN, TRANSPORT, Era, Method, resource_of
+from gateway.protocols.mcp.targets import further_actions, invalid, target_of
 from gateway.protocols.members import AmbiguousMemberError, members
 
 PARAMS = members(
     "_meta", "name", "arguments", "uri", "cursor", "taskId", "task", "ref", "argument", "context", "level",
     "protocolVersion", "capabilities", "clientInfo", "requestId", "reason", "inputResponses", "requestState",
+    "notifications",
 )  # fmt: skip
 NOT_CARRIED_PARAMS = ("task", "inputResponses", "requestState")
-"""Task augmentation and answers to input requests: parts of a call that need policies of their own."""
-ANSWERABLE = frozenset({"tools/call", "prompts/get", "resources/read"})
+"""Task augmentation isn't carried; input requests have an answer in the call only in the stateless revision."""
 WITH_ARGUMENTS = frozenset({"tools/call", "prompts/get"})
 
 
@@ -45,7 +52,12 @@ def parse(incoming: Incoming, route: Route, limits: Limits, tools: Mapping[str, 
         ProtocolError: the message isn't a valid one; reason, code and HTTP status say why.
     """
     _check_http(incoming)
-    request = read_request(parse_json(incoming.body, limits))
+    if incoming.http_method != "POST":
+        return _transport(incoming.http_method, incoming, route, {})
+    value = parse_json(incoming.body, limits)
+    if is_response(value) and "mcp-session-id" in incoming.headers:
+        return _transport("response", incoming, route, value)
+    request = read_request(value)
     try:
         return _read(incoming, request, route, limits, tools)
     except ProtocolError as error:
@@ -63,7 +75,7 @@ def _read(incoming: Incoming, request: Request, route: Route, limits: Limits, to
     method = _method(request, era)
     params = request.params or {}
     target, resource = target_of(request.method, method, params, route.name, limits)
-    _check_params(request, params)
+    _check_params(request, params, era)
     in_session = era == "legacy" and request.method != "initialize"
     return Call(
         protocol="mcp",
@@ -77,20 +89,49 @@ def _read(incoming: Incoming, request: Request, route: Route, limits: Limits, to
         arguments=params.get("arguments") if request.method in WITH_ARGUMENTS else None,
         session=incoming.headers.get("mcp-session-id") if in_session else None,
         trace=read_trace(request.message),
+        also=further_actions(request.method, params, route.name),
+        state=params.get("requestState") if request.method in ANSWERABLE else None,
     )
 
 
 def _check_http(incoming: Incoming) -> None:
     if incoming.rest:
         raise ProtocolError(Reason.ROUTE_UNKNOWN, "an MCP route has one endpoint", code=INVALID_REQUEST)
-    if incoming.http_method in ("GET", "DELETE") and "mcp-session-id" in incoming.headers:
-        detail = "this server offers no standing stream" if incoming.http_method == "GET" else "sessions end by expiry"
-        raise HttpError(Reason.NOT_SUPPORTED_YET, detail, status=405, allow="POST")
+    in_session = "mcp-session-id" in incoming.headers and incoming.headers.get(VERSION_HEADER) not in MODERN
+    if incoming.http_method == "DELETE" and in_session:
+        return
+    if incoming.http_method == "GET" and in_session:
+        raise HttpError(Reason.NOT_SUPPORTED_YET, "this server offers no standing stream", status=405, allow="POST")
     if incoming.http_method != "POST":
         raise HttpError(Reason.HTTP_METHOD, "MCP messages are sent with POST", status=405, allow="POST")
     check_media(incoming.headers)
     if not accepts(incoming.headers, JSON, SSE):
         raise HttpError(Reason.CONTENT_TYPE, f"Accept must name both {JSON} and {SSE}", status=406)
+
+
+def _transport(name: str, incoming: Incoming, route: Route, message: Mapping[str, Any]) -> Call:
+    """A session's end, or its client's answer to a request of the server."""
+    method = TRANSPORT[name]
+    return Call(
+        protocol="mcp",
+        version=legacy_version(incoming.headers, Request(None, name, None, message)),
+        method=name,
+        action=method.action,
+        resource=resource_of(method, route.name, ""),
+        message=message,
+        session=incoming.headers["mcp-session-id"],
+        answering=_answered(message) if name == "response" else None,
+        http_method="DELETE" if name == "DELETE" else "POST",
+    )
+
+
+def _answered(message: Mapping[str, Any]) -> str:
+    """The id of the request that a response is to: the gateway's own are strings."""
+    request_id = message.get("id")
+    known = message.keys() <= {"jsonrpc", "id", "result", "error"} and message.get("jsonrpc") == "2.0"
+    if not known or not isinstance(request_id, str) or ("result" in message) == ("error" in message):
+        raise ProtocolError(Reason.MESSAGE_INVALID, "the body is not a response", code=INVALID_REQUEST)
+    return request_id
 
 
 def _method(request: Request, era: Era) -> Method:
@@ -103,18 +144,20 @@ def _method(request: Request, era: Era) -> Method:
     return method
 
 
-def _check_params(request: Request, params: Mapping[str, Any]) -> None:
+def _check_params(request: Request, params: Mapping[str, Any], era: Era) -> None:
     try:
         PARAMS.exact(params)
     except AmbiguousMemberError as error:
         raise invalid(f"params has {error}") from None
     if "_meta" in params and not isinstance(params["_meta"], dict):
         raise invalid("params._meta is not an object")
-    if META_LOG_LEVEL in meta_of(request.message):
-        raise _not_yet("a log level in _meta")
-    for name in NOT_CARRIED_PARAMS:
+    for name in ("task",) if era == "modern" else NOT_CARRIED_PARAMS:
         if name in params and request.method in ANSWERABLE:
             raise _not_yet(f"params.{name}")
+    if not isinstance(params.get("inputResponses", {}), dict):
+        raise invalid("params.inputResponses is not an object")
+    if not isinstance(params.get("requestState", ""), str):
+        raise invalid("params.requestState is not a string")
     if request.method in WITH_ARGUMENTS and not isinstance(params.get("arguments", {}), dict):
         raise invalid("params.arguments is not an object")
     if request.method in LISTS and not isinstance(params.get("cursor", ""), str):

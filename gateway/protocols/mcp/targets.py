@@ -13,14 +13,21 @@ from gateway.core.errors import ProtocolError
 from gateway.core.limits import Limits
 from gateway.core.model import Uid
 from gateway.core.reasons import Reason
-from gateway.protocols.base import INVALID_PARAMS
-from gateway.protocols.mcp.methods import TOOL_NAME, Method, resource_of
+from gateway.protocols.base import INVALID_PARAMS, METHOD_NOT_FOUND
+from gateway.protocols.mcp.methods import LOG_LEVELS, META_LOG_LEVEL, TOOL_NAME, Method, resource_of
 from gateway.protocols.members import AmbiguousMemberError, members
 
 SCHEME = frozenset(string.ascii_lowercase + string.digits + "+-.")
 URI_CHARS = 2048
 NAME_CHARS = 256
 MOST_DECODINGS = 4
+MOST_URIS = 64
+SUBSCRIBING = ("resources/subscribe", "resources/unsubscribe")
+KINDS = {
+    "toolsListChanged": "listTools",
+    "promptsListChanged": "listPrompts",
+    "resourcesListChanged": "listResources",
+}
 SEPARATORS = str.maketrans("\\?#", "///")
 REF = members("type", "name", "uri", "title")
 REFERRED = {"ref/prompt": ("Prompt", "name"), "ref/resource": ("McpResource", "uri")}
@@ -34,6 +41,10 @@ def target_of(name: str, method: Method, params: Mapping[str, Any], server: str,
     """
     if name == "completion/complete":
         return _completed(params, server)
+    if name in SUBSCRIBING:
+        uri = _text(params, "uri")
+        check_uri(uri)
+        return uri, resource_of(method, server, "")
     if not method.named_by:
         return "", resource_of(method, server, "")
     target = _text(params, method.named_by)
@@ -44,6 +55,52 @@ def target_of(name: str, method: Method, params: Mapping[str, Any], server: str,
     elif method.resource == "Prompt":
         _check_name(target)
     return target, resource_of(method, server, target)
+
+
+def further_actions(name: str, params: Mapping[str, Any], server: str) -> tuple[tuple[str, Uid], ...]:
+    """What the call does beside its own action: setting a log level, hearing of lists and of resources.
+
+    Raises:
+        ProtocolError: MESSAGE_INVALID (-32602); NOT_SUPPORTED_YET for a kind of subscription that isn't carried.
+    """
+    whole = Uid("McpServer", server)
+    found: list[tuple[str, Uid]] = []
+    level = params.get("_meta", {}).get(META_LOG_LEVEL)
+    if level is not None:
+        _check_level(level)
+        found.append(("setLogLevel", whole))
+    if name == "logging/setLevel":
+        _check_level(params.get("level"))
+    elif name == "resources/subscribe":
+        found.append(("readResource", Uid("McpResource", f"{server}/{params['uri']}")))
+    elif name == "subscriptions/listen":
+        kinds, uris = _listened(params)
+        found += [(KINDS[kind], whole) for kind in kinds]
+        found += [("readResource", Uid("McpResource", f"{server}/{uri}")) for uri in uris]
+    return tuple(found)
+
+
+def _listened(params: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The lists and the resources that a subscription is about."""
+    wanted = params.get("notifications")
+    if not isinstance(wanted, dict):
+        raise invalid("params.notifications is not an object")
+    if wanted.keys() - KINDS.keys() - {"resourceSubscriptions"}:
+        detail = "params.notifications has a kind that is not carried"
+        raise ProtocolError(Reason.NOT_SUPPORTED_YET, detail, code=METHOD_NOT_FOUND)
+    uris = wanted.get("resourceSubscriptions", [])
+    if not isinstance(uris, list) or len(uris) > MOST_URIS or not all(isinstance(uri, str) for uri in uris):
+        raise invalid(f"params.notifications.resourceSubscriptions is not a list of at most {MOST_URIS} URIs")
+    for uri in uris:
+        check_uri(uri)
+    if any(not isinstance(wanted.get(kind, False), bool) for kind in KINDS):
+        raise invalid("params.notifications has a kind that is neither true nor false")
+    return [kind for kind in KINDS if wanted.get(kind)], uris
+
+
+def _check_level(level: Any) -> None:
+    if not isinstance(level, str) or level not in LOG_LEVELS:
+        raise invalid("the log level is not one of RFC 5424's")
 
 
 def check_uri(uri: str) -> None:

@@ -79,7 +79,6 @@ def test_a_request_of_the_server_is_a_hop_of_its_own(call: Call, modern_call: Ca
         {"jsonrpc": "2.0", "method": 1},
         {"jsonrpc": "2.0", "method": "notifications/progress", "params": []},
         {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {}},
-        {"jsonrpc": "2.0", "method": "notifications/elicitation/complete", "params": {}},
         {"jsonrpc": "2.0", "method": "notifications/unheard_of", "params": {}},
         {"method": "notifications/progress"},
         [],
