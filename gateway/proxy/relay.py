@@ -18,7 +18,7 @@ from gateway.proxy import sessions
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.asking import decide_request
 from gateway.proxy.exchange import Headers
-from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.gate import Gate, Passage, client_of
 from gateway.proxy.rounds import Asked, Place, State, seal_request, seal_state, with_state
 from gateway.proxy.upstream import UpstreamAnswer
 
@@ -35,14 +35,11 @@ class Relay:
         self._grant = grant
         self._upstream = upstream
         hop = grant.hop
-        self._hop = hop
+        self.hop = hop
         self._adapter = adapter_of(hop.route.protocol)
         self.protocol: ProtocolName = hop.route.protocol
         self.http_method = hop.call.http_method
         self.caller = sessions.owner(hop.chain, hop.peer) if hop.peer is None else hop.peer.spiffe_id
-        ends = [hop.chain.root_expires] + ([] if hop.peer is None else [hop.peer.not_after])
-        self.lease_ends = min(ends)
-        """Unix seconds."""
         self.ended = False
         self._ok = True
         self._detail = ""
@@ -58,9 +55,9 @@ class Relay:
     def session_headers(self, answer: UpstreamAnswer) -> Headers:
         """The session that the upstream opened, sealed for this caller on this route."""
         opened = answer.headers.get("Mcp-Session-Id")
-        if opened is None or self._hop.call.method != "initialize":
+        if opened is None or self.hop.call.method != "initialize":
             return ()
-        hop, limits = self._hop, self._passage.limits
+        hop, limits = self.hop, self._passage.limits
         whose = sessions.owner(hop.chain, hop.peer)
         expires = hop.now // 1000 + limits.session_seconds
         return (("Mcp-Session-Id", sessions.seal(self._gate.sealer, opened, hop.route, whose, expires)),)
@@ -78,7 +75,7 @@ class Relay:
 
     async def _take(self, value: Any) -> Any | None:
         self._events += 1
-        classified = self._adapter.classify(self._hop.call, value)
+        classified = self._adapter.classify(self.hop.call, value)
         match classified:
             case Pass(value=passed):
                 await self._claim_tasks(passed)
@@ -86,15 +83,15 @@ class Relay:
             case Listing():
                 self.ended = True
                 keep = await self._usable(classified)
-                cut, self._hidden = self._adapter.filter_listing(self._hop.call, classified, keep)
+                cut, self._hidden = self._adapter.filter_listing(self.hop.call, classified, keep)
                 return cut
             case End(value=last, ok=ok, detail=detail):
                 self.ended, self._ok, self._detail = True, ok, detail
                 await self._claim_tasks(last)
                 return last
             case About(value=passed, kind=kind, item=item):
-                snapshot, thing = self._passage.snapshot, Uid(kind, f"{self._hop.route.name}/{item}")
-                return passed if may_use(self._hop, snapshot.bundle, snapshot.registry, thing) else None
+                snapshot, thing = self._passage.snapshot, Uid(kind, f"{self.hop.route.name}/{item}")
+                return passed if may_use(self.hop, snapshot.bundle, snapshot.registry, thing) else None
             case Asks():
                 return await self._required(classified)
             case Inbound():
@@ -112,7 +109,7 @@ class Relay:
 
     def end_empty(self) -> None:
         """The upstream sent no body: right for a notification, and only there."""
-        if self._hop.call.request_id is not None:
+        if self.hop.call.request_id is not None:
             raise UpstreamError(Reason.UPSTREAM_MALFORMED, "a request was answered without a body")
         self.ended = True
 
@@ -130,7 +127,7 @@ class Relay:
 
     async def _usable(self, listing: Listing) -> frozenset[str]:
         """Which of the listed things the caller may use; a tool that isn't registered is never one of them."""
-        snapshot, hop, kept = self._passage.snapshot, self._hop, set[str]()
+        snapshot, hop, kept = self._passage.snapshot, self.hop, set[str]()
         for number, name in enumerate(listing.items):
             item = Uid(listing.kind, f"{hop.route.name}/{name}")
             if may_use(hop, snapshot.bundle, snapshot.registry, item):
@@ -140,7 +137,7 @@ class Relay:
         return frozenset(kept)
 
     async def _claim_tasks(self, value: Any) -> None:
-        hop, limits = self._hop, self._passage.limits
+        hop, limits = self.hop, self._passage.limits
         whose = sessions.owner(hop.chain, hop.peer)
         expires = hop.now // 1000 + limits.task_seconds
         for task in self._adapter.created_tasks(value):
@@ -153,7 +150,7 @@ class Relay:
     async def _required(self, asks: Asks) -> Any:
         """The answer that asks for input, if all of it may be asked; its state is the caller's alone."""
         for request in asks.requests:
-            decision = await decide_request(self._gate, self._passage, self._hop, request)
+            decision = await decide_request(self._gate, self._passage, self.hop, request)
             if not isinstance(decision, Permit):
                 reason = decision.reason if isinstance(decision, Deny) else Reason.APPROVAL_REQUIRED
                 raise HopError(reason, f"the server's {request.method} to its caller is not permitted")
@@ -161,24 +158,25 @@ class Relay:
         if asks.state is None:
             return asks.value
         state = State(asks.state, self._now + self._passage.limits.root_ttl_seconds)
-        return with_state(asks.value, seal_state(self._gate.sealer, state, self._place, self._hop.call))
+        return with_state(asks.value, seal_state(self._gate.sealer, state, self._place, self.hop.call))
 
     async def _asked(self, request: Inbound) -> Any | None:
         """The server's request under an id of the gateway's, or None where the gateway has answered it."""
         if request.action:
-            decision = await decide_request(self._gate, self._passage, self._hop, request)
+            decision = await decide_request(self._gate, self._passage, self.hop, request)
             if isinstance(decision, Permit):
                 expires = self._now + self._passage.limits.session_seconds
                 asked = Asked(request.request_id, request.method, expires)
                 return {**request.value, "id": seal_request(self._gate.sealer, asked, self._place)}
-        outgoing = mcp.answer_inbound(self._hop.call, request, session=self._passage.upstream_session)
-        answer = await self._gate.upstreams.send(self._grant, self._upstream, outgoing)
+        outgoing = mcp.answer_inbound(self.hop.call, request, session=self._passage.upstream_session)
+        client = client_of(self._gate, self._passage)
+        answer = await self._gate.upstreams.send(self._grant, self._upstream, outgoing, client, self._passage.limits)
         answer.close()
         return None
 
     @property
     def _place(self) -> Place:
-        return Place(self._hop.route, sessions.owner(self._hop.chain, self._hop.peer), self._passage.upstream_session)
+        return Place(self.hop.route, sessions.owner(self.hop.chain, self.hop.peer), self._passage.upstream_session)
 
     @property
     def _now(self) -> int:
