@@ -1,6 +1,6 @@
 """A server's request to its caller as a hop of its own: the server is the principal, who called it the resource.
 
-Decides on the snapshot of the call that it belongs to, and records before anything is passed on.
+Decides on the policies of the moment, which a stream may have outlived, and records before anything is passed on.
 """
 
 from gateway.core.audit import decision_record, outcome_record
@@ -18,7 +18,7 @@ async def decide_request(gate: Gate, passage: Passage, hop: Hop, request: Inboun
     Raises:
         StoreError: it can't be recorded, and so must not be passed on.
     """
-    snapshot = passage.snapshot
+    snapshot = gate.edition().snapshot
     asking = _asking(hop, request, gate.new_id(), int(gate.clock() * 1000))
     decision = decide(asking, snapshot.bundle, snapshot.registry, snapshot.generation)
     trace_id = passage.span(gate.tracing).trace_id

@@ -90,7 +90,7 @@ class Relay:
                 await self._claim_tasks(last)
                 return last
             case About(value=passed, kind=kind, item=item):
-                snapshot, thing = self._passage.snapshot, Uid(kind, f"{self.hop.route.name}/{item}")
+                snapshot, thing = self._gate.edition().snapshot, Uid(kind, f"{self.hop.route.name}/{item}")
                 return passed if may_use(self.hop, snapshot.bundle, snapshot.registry, thing) else None
             case Asks():
                 return await self._required(classified)

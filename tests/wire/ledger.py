@@ -9,7 +9,19 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
-from mcp_types import Completion, SamplingMessage, TextContent
+from mcp_types import (
+    Completion,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    EmptyResult,
+    InputRequiredResult,
+    SamplingMessage,
+    SetLevelRequestParams,
+    SubscribeRequestParams,
+    TextContent,
+    UnsubscribeRequestParams,
+)
 from pydantic import BaseModel
 
 
@@ -79,6 +91,7 @@ class Ledger:
         self._add_long_calls(server)
         self._add_unwanted(server)
         self._add_documents(server)
+        self._add_rounds(server)
         return server
 
     def _add_accounts(self, server: MCPServer) -> None:
@@ -178,3 +191,38 @@ class Ledger:
         @server.completion()  # type: ignore[no-untyped-call,untyped-decorator]
         async def complete(ref: Any, argument: Any, context: Any) -> Completion:
             return Completion(values=[word for word in ("payroll", "petty") if word.startswith(argument.value)])
+
+    def _add_rounds(self, server: MCPServer) -> None:
+        @server.tool()
+        def confirm(amount: int, ctx: Context) -> str | InputRequiredResult:
+            """Asks a person before it goes on, and keeps what it asked about with its caller."""
+            answer = (ctx.input_responses or {}).get("sure")
+            if isinstance(answer, ElicitResult) and ctx.request_state == f"amount {amount}":
+                self.calls.append(("confirm", {"amount": amount}))
+                return f"{answer.action} {amount}"
+            schema = {"type": "object", "properties": {"sure": {"type": "boolean"}}}
+            question = ElicitRequest(params=ElicitRequestFormParams(message="sure?", requested_schema=schema))
+            return InputRequiredResult(input_requests={"sure": question}, request_state=f"amount {amount}")
+
+        @server.tool()
+        async def touch(uri: str, ctx: Context) -> str:
+            """Says that its tools and a resource have changed."""
+            await ctx.notify_resource_updated(uri)
+            await ctx.notify_tools_changed()
+            return "touched"
+
+        @server.tool()
+        async def tell(ctx: Context) -> str:
+            """Logs, for those who asked for it."""
+            await ctx.session.send_log_message(level="info", data="told", related_request_id=ctx.request_id)
+            return "told"
+
+        async def accepted(ctx: Any, params: Any) -> EmptyResult:
+            self.calls.append((type(params).__name__, params.model_dump(exclude={"meta"}, exclude_none=True)))
+            return EmptyResult()
+
+        # MCPServer has no way to add what only sessions have.
+        inner = server._lowlevel_server
+        inner.add_request_handler("logging/setLevel", SetLevelRequestParams, accepted)
+        inner.add_request_handler("resources/subscribe", SubscribeRequestParams, accepted)
+        inner.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, accepted)

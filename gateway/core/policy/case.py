@@ -18,7 +18,7 @@ from gateway.core.reasons import Reason
 from gateway.core.registry import Registry
 
 _FROM_USE = frozenset(
-    (action, "McpServer") for action in ("discover", "notify", "subscribe", "listTools", "listResources", "listPrompts")
+    (action, "McpServer") for action in ("discover", "notify", "listTools", "listResources", "listPrompts")
 )
 _FROM_DELEGATION = frozenset({("discover", "Agent")})
 _LISTED_BY = {"invokeTool": "listTools", "readResource": "listResources", "getPrompt": "listPrompts"}

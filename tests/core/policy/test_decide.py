@@ -316,3 +316,32 @@ def test_a_token_that_is_not_unicode_is_denied(kit, firm):
     assert (type(found), found.reason) == (Deny, "policy_error")
     odd_purpose = verdict(kit, firm, [ALL], kit.hop(purpose="\ud800"))
     assert (type(odd_purpose), odd_purpose.reason) == (Deny, "policy_error")
+
+
+def test_a_call_of_several_actions_takes_a_permit_for_each(kit, firm):
+    hear = '@id("hear") permit (principal, action == Action::"subscribe", resource);'
+    read = '@id("read") permit (principal, action == Action::"readResource", resource) when { resource.uri == "x:a" };'
+    hop = kit.hop("analyst", "subscribe", LEDGER)
+    reading = {uri: ("readResource", Uid("McpResource", f"ledger/{uri}")) for uri in ("x:a", "x:b")}
+
+    def listening(*uris):
+        return structs.replace(hop, call=structs.replace(hop.call, also=tuple(reading[uri] for uri in uris)))
+
+    found = verdict(kit, firm, [hear, read], listening("x:a", "x:a"))
+    assert isinstance(found, Permit)
+    assert [policy.id for policy in found.policies] == ["hear", "read"]
+    denied = verdict(kit, firm, [hear, read], listening("x:a", "x:b"))
+    assert (denied.reason, denied.hop.call.action, denied.hop.call.resource) == ("no_permit", *reading["x:b"])
+    assert verdict(kit, firm, [read], listening("x:a")).hop.call.action == "subscribe"
+
+
+def test_a_server_asks_as_itself(kit, firm):
+    ask = '@id("ask") permit (principal in Team::"finance", action == Action::"elicit", resource is Agent);'
+    plain = kit.hop("analyst", "elicit", Uid("Agent", "analyst"))
+    assert isinstance(verdict(kit, firm, [ask], structs.replace(plain, asking="ledger")), Permit)
+    assert verdict(kit, firm, [ask], structs.replace(plain, asking="reports")).reason == "no_permit"
+    assert verdict(kit, firm, [ask], structs.replace(plain, asking="nowhere")).reason == "policy_error"
+    assert verdict(kit, firm, [ask], plain).reason == "policy_error", "an agent can't ask an agent"
+    people = '@id("ask") permit (principal, action == Action::"sample", resource is User);'
+    user_only = kit.hop(None, "sample", Uid("User", "corp|maria"))
+    assert isinstance(verdict(kit, firm, [people], structs.replace(user_only, asking="ledger")), Permit)

@@ -7,7 +7,7 @@ from gateway.core.errors import UpstreamError
 from gateway.core.limits import Limits
 from gateway.core.model import Call, Route, Uid
 from gateway.core.reasons import Reason
-from gateway.protocols.base import End, Inbound, Listing, Pass
+from gateway.protocols.base import About, Asks, End, Inbound, Listing, Pass
 from gateway.protocols.mcp import classify, filter_listing, parse
 
 ROUTE = Route("mcp", "ledger", "/mcp/ledger", "https://gw.test/mcp/ledger", "https://ledger.test/")
@@ -58,10 +58,19 @@ def test_what_is_passed(call: Call, method: str) -> None:
     assert classify(call, value) == Pass(value)
 
 
-@pytest.mark.parametrize("method", ["elicitation/create", "sampling/createMessage", "roots/list", "ping", "anything"])
-def test_a_request_of_the_server_is_a_hop_of_its_own(call: Call, modern_call: Call, method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "action"),
+    [
+        ("elicitation/create", "elicit"),
+        ("sampling/createMessage", "sample"),
+        ("roots/list", "readRoots"),
+        ("ping", ""),
+        ("anything", ""),
+    ],
+)
+def test_a_request_of_the_server_is_a_hop_of_its_own(call: Call, modern_call: Call, method: str, action: str) -> None:
     value = {**notification(method), "id": "s1"}
-    assert classify(call, value) == Inbound("s1", method, value)
+    assert classify(call, value) == Inbound("s1", method, value, action)
     with pytest.raises(UpstreamError):
         classify(modern_call, value)
 
@@ -92,11 +101,46 @@ def test_unclassified_is_an_error(call: Call, value: object) -> None:
     assert caught.value.reason is Reason.UPSTREAM_MALFORMED
 
 
-def test_input_that_the_upstream_asks_for_is_not_passed_on(modern_call: Call) -> None:
-    value = response({"resultType": "input_required", "inputRequests": {"a": {"method": "elicitation/create"}}})
-    with pytest.raises(UpstreamError) as caught:
-        classify(modern_call, value)
-    assert caught.value.reason is Reason.NOT_SUPPORTED_YET
+URL = {"method": "elicitation/create", "params": {"mode": "url", "url": "https://x.test/"}}
+ROOTS = {"method": "roots/list"}
+
+
+def required(**members: object) -> dict[str, object]:
+    return response({"resultType": "input_required", **members})
+
+
+def test_input_that_the_upstream_asks_for_is_told_apart(modern_call: Call, call: Call) -> None:
+    value = required(inputRequests={"a": URL, "b": ROOTS}, requestState="s")
+    requests = (Inbound("a", "elicitation/create", URL, "elicitUrl"), Inbound("b", "roots/list", ROOTS, "readRoots"))
+    assert classify(modern_call, value) == Asks(value, requests, "s")
+    with pytest.raises(UpstreamError):
+        classify(call, value)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {},
+        {"inputRequests": {}},
+        {"inputRequests": [URL]},
+        {"inputRequests": {"a": {"method": "ping"}}},
+        {"inputRequests": {"a": {"method": "elicitation/create", "params": {"mode": "other"}}}},
+        {"inputRequests": {"a": {"method": 1}}},
+        {"inputRequests": {"a": {"method": "roots/list", "params": []}}},
+        {"inputRequests": {str(number): ROOTS for number in range(33)}},
+        {"requestState": 1},
+    ],
+)
+def test_an_input_request_that_nobody_could_decide_on_is_an_error(
+    modern_call: Call, members: dict[str, object]
+) -> None:
+    with pytest.raises(UpstreamError):
+        classify(modern_call, required(**members))
+
+
+def test_an_update_is_about_a_resource(call: Call) -> None:
+    value = {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "file:///x"}}
+    assert classify(call, value) == About(value, "McpResource", "file:///x")
 
 
 LISTING = Call(
@@ -154,6 +198,7 @@ def test_a_list_that_can_not_be_filtered_is_an_error(legacy, listed: object) -> 
         classify(call, response({"tools": listed}))
 
 
+OFFERED = {"tools": {"listChanged": True}, "resources": {"subscribe": True}, "logging": {}}
 CAPABILITIES = {
     "tools": {"listChanged": True},
     "resources": {"subscribe": True},
@@ -167,7 +212,7 @@ def test_an_initialize_result_offers_what_is_carried(legacy) -> None:
     call = parse(legacy("initialize", {"protocolVersion": "2025-11-25"}, id=7), ROUTE, Limits())
     result = {"protocolVersion": "2025-06-18", "capabilities": CAPABILITIES, "serverInfo": INFO, "instructions": "i"}
     end = classify(call, response(result))
-    assert end == End(response({**result, "capabilities": {"tools": {}, "resources": {}}}), ok=True)
+    assert end == End(response({**result, "capabilities": OFFERED}), ok=True)
     methods.validate_server_result("initialize", "2025-11-25", end.value["result"])
     for wrong in ({**result, "protocolVersion": "2024-11-05"}, {**result, "capabilities": None}):
         with pytest.raises(UpstreamError):
@@ -184,7 +229,7 @@ def test_a_discover_result_offers_what_is_carried(modern) -> None:
     assert isinstance(end, End)
     cut = end.value["result"]
     assert cut["supportedVersions"] == ["2026-07-28", "2025-11-25"]
-    assert (cut["capabilities"], cut["cacheScope"]) == ({"tools": {}, "resources": {}}, "private")
+    assert (cut["capabilities"], cut["cacheScope"]) == (OFFERED, "private")
     methods.validate_server_result("server/discover", "2026-07-28", cut)
     with pytest.raises(UpstreamError):
         classify(call, response({**result, "supportedVersions": None}))
@@ -218,4 +263,4 @@ def test_any_value_is_classified_or_an_upstream_error(value: object, method: str
         classified = classify(call, value)
     except UpstreamError:
         return
-    assert isinstance(classified, Pass | Listing | Inbound | End)
+    assert isinstance(classified, Pass | About | Listing | Inbound | Asks | End)
