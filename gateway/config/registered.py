@@ -1,13 +1,19 @@
 """Entries of a registry file to the values of ``core.registry``, defaults filled in. Checks nothing."""
 
-from gateway.config.registry_file import AgentEntry, ModelEntry, PersonEntry, ServerEntry, ToolEntry
+from gateway.config.registry_file import AgentEntry, ModelEntry, PersonEntry, ResourcesEntry, ServerEntry, ToolEntry
 from gateway.core.model import SpiffeId
-from gateway.core.registry import Agent, Model, Person, Server, Tool, Upstream
+from gateway.core.registry import Agent, Model, Person, Resources, Server, Tool, Upstream
+from gateway.core.scope import default_scopes
 
 
 def needed_scopes(server: str, tool: str, entry: ToolEntry) -> tuple[str, ...]:
     """Scopes that a call of the tool needs: ``<server>/<tool>`` unless it names its own."""
     return (f"{server}/{tool}",) if entry.scopes is None else entry.scopes
+
+
+def reading_scopes(server: str, entry: ResourcesEntry) -> tuple[str, ...]:
+    """Scopes that reading such a resource needs: the server's default unless the entry names its own."""
+    return (default_scopes(server)["McpResource"],) if entry.scopes is None else entry.scopes
 
 
 def model(name: str, entry: ModelEntry) -> Model:
@@ -66,7 +72,13 @@ def server(name: str, entry: ServerEntry) -> Server:
         sets=entry.sets,
         upstream=Upstream(entry.upstream.url, spiffe_id, entry.upstream.audience),
         tools={each: tool(name, each, described, entry.environment) for each, described in entry.tools.items()},
+        resources={each: resources(name, each, described) for each, described in entry.resources.items()},
     )
+
+
+def resources(server: str, pattern: str, entry: ResourcesEntry) -> Resources:
+    """What is known of the resources that ``pattern`` covers."""
+    return Resources(server=server, pattern=pattern, sets=entry.sets, scopes=reading_scopes(server, entry))
 
 
 def tool(server: str, name: str, entry: ToolEntry, environment: str) -> Tool:

@@ -11,7 +11,17 @@ from msgspec import Meta
 from gateway.config.problems import Fault
 from gateway.config.rules import is_loopback
 from gateway.config.section import Section
-from gateway.config.words import Label, LoopbackOrHttpsUrl, Name, PersonId, PinDigest, Scope, SpiffeIdText, WebUrl
+from gateway.config.words import (
+    Label,
+    LoopbackOrHttpsUrl,
+    Name,
+    PersonId,
+    PinDigest,
+    ResourcePattern,
+    Scope,
+    SpiffeIdText,
+    WebUrl,
+)
 
 Labels = tuple[Label, ...]
 Team = Annotated[Label, Meta(description="A team listed under `teams`.")]
@@ -136,6 +146,22 @@ class ToolEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
             yield Fault(("scopes",), message, "remove the key to need <server>/<tool>")
 
 
+class ResourcesEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Resources of a server that policies name as a set, or that need scopes of their own."""
+
+    sets: Annotated[Labels, Meta(description='Resource sets that policies name: `resource in ResourceSet::"…"`.')] = ()
+    scopes: Annotated[
+        tuple[Scope, ...] | None,
+        Meta(description="Scopes that reading one needs; `<server>/resources/read` where not set."),
+    ] = None
+
+    def faults(self) -> Iterable[Fault]:
+        """Reading has to need something."""
+        if self.scopes == ():
+            message = "reading has to need at least one scope: no scope means no token"
+            yield Fault(("scopes",), message, "remove the key to need <server>/resources/read")
+
+
 class ServerEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An MCP server."""
 
@@ -144,6 +170,10 @@ class ServerEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     sets: Annotated[Labels, Meta(description='Server sets that policies name: `resource in ServerSet::"…"`.')] = ()
     upstream: ServerUpstream
     tools: Annotated[Mapping[Name, ToolEntry], Meta(description="Tool name → its attributes.")] = {}
+    resources: Annotated[
+        Mapping[ResourcePattern, ResourcesEntry],
+        Meta(description="URI, or its beginning and `*` → what is known of it. Resources need no entry to be read."),
+    ] = {}
 
 
 class ModelEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -18,6 +18,7 @@ from gateway.config.section import Section
 from gateway.config.typed_reader import TypedReader
 from gateway.config.yaml_source import Document
 from gateway.core.registry import Registry
+from gateway.core.scope import default_scopes
 
 E = TypeVar("E", bound=Section)
 
@@ -120,6 +121,9 @@ def _scopes(entries: _Entries) -> Iterator[str]:
     for server, entry in entries.servers.items():
         for tool, described in entry.value.tools.items():
             yield from registered.needed_scopes(server, tool, described)
+        for resources in entry.value.resources.values():
+            yield from registered.reading_scopes(server, resources)
+        yield from default_scopes(server).values()
 
 
 def _reference_problems(entries: _Entries, declared: Declared) -> Iterator[Problem]:

@@ -17,6 +17,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _IDP = re.compile(r"[a-z0-9-]{1,63}")
 _LABEL = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,256}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")
+_RESOURCE_PATTERN = re.compile(r"[a-z][a-z0-9+.-]*:[^*\x00-\x20\x7f\ud800-\udfff]{0,2000}\*?")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 _PIN = re.compile(r"sha256:[0-9a-f]{64}")
 _URL_CHARACTERS = re.compile(r"[!-~]{1,2048}")
@@ -57,6 +58,13 @@ def scope(text: str) -> str | None:
 def pin(text: str) -> str | None:
     """The digest of a tool's definition."""
     return None if _PIN.fullmatch(text) else f"{text[:80]!r} is not a pin: sha256: and 64 of 0-9 a-f"
+
+
+def resource_pattern(text: str) -> str | None:
+    """A resource's URI, or the beginning of one and ``*``; its scheme in lower case."""
+    if not _RESOURCE_PATTERN.fullmatch(text):
+        return f"{text[:140]!r} is not a URI with its scheme in lower case, or the beginning of one and * at the end"
+    return None
 
 
 def trust_domain(text: str) -> str | None:

@@ -166,6 +166,14 @@ class Call(Struct, frozen=True, kw_only=True):
     """The sealed session handle as the client sent it."""
     trace: Mapping[str, str] = {}
     """W3C ``traceparent``/``tracestate`` found in the message itself (MCP ``_meta``)."""
+    also: tuple[tuple[str, Uid], ...] = ()
+    """Further actions that the call takes, and on what: each is decided too, and all have to be permitted."""
+    state: str | None = None
+    """The sealed state of an earlier round (MCP ``requestState``) as the client sent it."""
+    answering: str | None = None
+    """The sealed id of the server's request that the client answers."""
+    http_method: Literal["POST", "GET", "DELETE"] = "POST"
+    """GET and DELETE have no message."""
     streaming: bool = False
     """Whether the method's answer is a stream by its nature (A2A SendStreamingMessage)."""
     binding: Binding = "jsonrpc"
@@ -187,6 +195,8 @@ class Hop(Struct, frozen=True):
     chain: Chain
     now: int
     """Unix milliseconds at which the hop is decided."""
+    asking: str | None = None
+    """The MCP server whose request to its caller this is: then it is the principal, and the caller the resource."""
 
 
 class Match(Struct, frozen=True):

@@ -95,8 +95,28 @@ class Tool(Struct, frozen=True, kw_only=True):
         return Uid("Tool", f"{self.server}/{self.name}")
 
 
+class Resources(Struct, frozen=True, kw_only=True):
+    """Resources of a server that are registered together: one URI, or all that begin alike."""
+
+    server: str
+    pattern: str
+    """A URI; a ``*`` at its end stands for anything."""
+    sets: tuple[str, ...] = ()
+    scopes: tuple[str, ...]
+    """Scopes that reading one of them needs; ``<server>/resources/read`` by default."""
+
+    @property
+    def uid(self) -> Uid:
+        """``McpResource::"<server>/<pattern>"``."""
+        return Uid("McpResource", f"{self.server}/{self.pattern}")
+
+    def cover(self, uri: str) -> bool:
+        """Whether ``uri`` is one of them."""
+        return uri.startswith(self.pattern[:-1]) if self.pattern.endswith("*") else uri == self.pattern
+
+
 class Server(Struct, frozen=True, kw_only=True):
-    """A registered MCP server and its tools by name."""
+    """A registered MCP server, its tools by name, and what is known of its resources by pattern."""
 
     name: str
     team: str
@@ -104,11 +124,16 @@ class Server(Struct, frozen=True, kw_only=True):
     sets: tuple[str, ...] = ()
     upstream: Upstream
     tools: Mapping[str, Tool] = {}
+    resources: Mapping[str, Resources] = {}
 
     @property
     def uid(self) -> Uid:
         """``McpServer::"<name>"``."""
         return Uid("McpServer", self.name)
+
+    def registered_for(self, uri: str) -> tuple[Resources, ...]:
+        """The entries that ``uri`` falls under: all of them hold for it."""
+        return tuple(entry for entry in self.resources.values() if entry.cover(uri))
 
 
 class Model(Struct, frozen=True, kw_only=True):

@@ -3,13 +3,14 @@
 Doesn't decide policy: it runs after a permit and can only take away (TOKENS "Two scopes").
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gateway.core.errors import HopError
-from gateway.core.model import Call, Chain, RootToken
+from gateway.core.model import Call, Chain, RootToken, Uid
 from gateway.core.reasons import Reason
 from gateway.core.registry import Registry
 
+CONTENT_ACTIONS = frozenset({"readResource", "getPrompt", "complete"})
 DELEGATION_ACTIONS = frozenset(
     {
         "delegate", "getTask", "listTasks", "cancelTask", "subscribeTask", "getExtendedCard", "createPushConfig",
@@ -21,12 +22,33 @@ DELEGATION_ACTIONS = frozenset(
 
 def needed(call: Call, registry: Registry) -> frozenset[str]:
     """The scopes that exactly this call needs; empty for opening, listing and notifying."""
-    if call.action == "invokeTool":
-        tool = registry.tool(*call.resource.id.split("/", 1))
-        return frozenset() if tool is None else frozenset(tool.scopes)
-    if call.action in DELEGATION_ACTIONS and call.resource.type == "Agent":
-        return frozenset({f"{call.resource.id}/delegate"})
-    return frozenset()
+    parts = ((call.action, call.resource), *call.also)
+    return frozenset(scope for action, resource in parts for scope in _needed(action, resource, registry))
+
+
+def _needed(action: str, resource: Uid, registry: Registry) -> Iterable[str]:
+    if action == "invokeTool":
+        tool = registry.tool(*resource.id.split("/", 1))
+        return () if tool is None else tool.scopes
+    if action in CONTENT_ACTIONS:
+        return _content(resource, registry)
+    if action in DELEGATION_ACTIONS and resource.type == "Agent":
+        return (f"{resource.id}/delegate",)
+    return ()
+
+
+def default_scopes(server: str) -> Mapping[str, str]:
+    """By type, what the use of a server's resources and prompts needs where the registry says nothing else."""
+    return {"McpResource": f"{server}/resources/read", "Prompt": f"{server}/prompts/get"}
+
+
+def _content(resource: Uid, registry: Registry) -> frozenset[str]:
+    """What the pattern entries of a resource ask for, all of them together, or the default."""
+    name, _, target = resource.id.partition("/")
+    server = registry.servers.get(name) if resource.type == "McpResource" else None
+    entries = () if server is None else server.registered_for(target)
+    asked = frozenset(each for entry in entries for each in entry.scopes)
+    return asked or frozenset({default_scopes(name)[resource.type]})
 
 
 def narrow(call: Call, chain: Chain, registry: Registry) -> frozenset[str]:

@@ -66,18 +66,42 @@ class Pass(Struct, frozen=True):
 
 
 class Listing(Struct, frozen=True):
-    """A list to be filtered item by item, and the end of the answer. ``items`` are ids in the list's order."""
+    """A list to be filtered item by item, and the end of the answer. ``items`` are ids in the list's order.
+
+    ``kind`` is the Cedar type of the items; empty where they are no entities.
+    """
 
     value: Any
     items: tuple[str, ...]
+    kind: str = ""
+
+
+class About(Struct, frozen=True):
+    """A message about one thing of the upstream: for those who may use it. ``kind`` is the thing's Cedar type."""
+
+    value: Any
+    kind: str
+    item: str
 
 
 class Inbound(Struct, frozen=True):
-    """A request of the upstream to the client: a hop of its own, whose peer is the upstream."""
+    """A request of the upstream to the client: a hop of its own, whose principal is the upstream.
+
+    ``action`` is its Cedar action; "" for a request that is never passed on.
+    """
 
     request_id: str | int
     method: str
     value: Any
+    action: str = ""
+
+
+class Asks(Struct, frozen=True):
+    """The end of the answer: what the upstream needs before it does what was called. ``state`` goes back to it."""
+
+    value: Any
+    requests: tuple[Inbound, ...]
+    state: str | None
 
 
 class End(Struct, frozen=True):
@@ -88,7 +112,7 @@ class End(Struct, frozen=True):
     detail: str = ""
 
 
-Classified = Pass | Listing | Inbound | End
+Classified = Pass | About | Listing | Inbound | Asks | End
 
 
 class Refusal(Struct, frozen=True, kw_only=True):

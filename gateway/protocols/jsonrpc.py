@@ -129,6 +129,11 @@ def read_answer(value: Any, request_id: Id | None) -> Answer:
     return Answer(request_id, value.get("result"), error)
 
 
+def is_response(value: Any) -> bool:
+    """Whether ``value`` can only be meant as a response, well-formed or not."""
+    return isinstance(value, dict) and "method" not in value and ("result" in value or "error" in value)
+
+
 def is_id(value: Any) -> bool:
     """Whether ``value`` may identify a request: a string or an integer, and not a boolean."""
     return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))

@@ -15,6 +15,7 @@ from gateway.core.snapshot import Snapshot
 from gateway.protocols import a2a, mcp
 from gateway.protocols.a2a.methods import UNSUPPORTED_OPERATION
 from gateway.protocols.base import METHOD_NOT_FOUND, Classified, Incoming, Listing, Outgoing, Refusal, Reply
+from gateway.protocols.mcp.methods import TRANSPORT
 
 
 class Shown(Struct, frozen=True):
@@ -72,7 +73,7 @@ class Adapter(Protocol):
         """What one message of the answer is; raises UpstreamError."""
         ...
 
-    def filter_listing(self, listing: Listing, keep: Container[str]) -> tuple[Any, tuple[str, ...]]:
+    def filter_listing(self, call: Call, listing: Listing, keep: Container[str]) -> tuple[Any, tuple[str, ...]]:
         """The list cut to ``keep``, and what was hidden."""
         ...
 
@@ -101,8 +102,9 @@ class McpAdapter:
             self.parse(incoming, route, snapshot)
 
     def check_carried(self, call: Call) -> None:
-        """Refuse what isn't in ``protocols.mcp.CARRIED``."""
-        _check(call, mcp.CARRIED, METHOD_NOT_FOUND)
+        """Refuse what isn't in ``protocols.mcp.CARRIED``; what only sessions have is refused by the parser."""
+        if call.method not in TRANSPORT:
+            _check(call, mcp.CARRIED, METHOD_NOT_FOUND)
 
     def answered_here(self, call: Call) -> bool:
         """Nothing: every MCP call is the upstream's."""
@@ -138,9 +140,9 @@ class McpAdapter:
         """See ``protocols.mcp.classify``."""
         return mcp.classify(call, value)
 
-    def filter_listing(self, listing: Listing, keep: Container[str]) -> tuple[Any, tuple[str, ...]]:
+    def filter_listing(self, call: Call, listing: Listing, keep: Container[str]) -> tuple[Any, tuple[str, ...]]:
         """See ``protocols.mcp.filter_listing``."""
-        return mcp.filter_listing(listing.value, keep)
+        return mcp.filter_listing(call, listing.value, keep)
 
     def present(self, call: Call, value: Any) -> Shown:
         """As it is."""
@@ -203,7 +205,7 @@ class A2aAdapter:
         """See ``protocols.a2a.classify``."""
         return a2a.classify(call, value)
 
-    def filter_listing(self, listing: Listing, keep: Container[str]) -> tuple[Any, tuple[str, ...]]:
+    def filter_listing(self, call: Call, listing: Listing, keep: Container[str]) -> tuple[Any, tuple[str, ...]]:
         """See ``protocols.a2a.filter_listing``."""
         return a2a.filter_listing(listing.value, keep)
 

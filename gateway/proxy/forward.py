@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanKind
 from gateway.core.errors import HopError, UpstreamError
 from gateway.core.model import Grant, Outcome
 from gateway.core.reasons import Reason
+from gateway.protocols.base import HttpError
 from gateway.protocols.jsonrpc import parse_answer
 from gateway.protocols.sse import Comment, Event, SseParser, encode_comment, encode_event, encode_message
 from gateway.proxy.adapters import adapter_of
@@ -54,7 +55,7 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
         with gate.metrics.stage("upstream"):
             answer = await gate.upstreams.send(grant, upstream, outgoing, client_of(gate, passage), passage.limits)
     try:
-        check_status(answer, passage)
+        check_status(answer, passage, hop.call.http_method)
         if answer.kind == "sse":
             return await _open_stream(gate, passage, answer, relay)
         return await _whole(gate, passage, answer, relay)
@@ -63,13 +64,16 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
         raise
 
 
-def check_status(answer: UpstreamAnswer, passage: Passage) -> None:
+def check_status(answer: UpstreamAnswer, passage: Passage, http_method: str = "POST") -> None:
     """Refuse an answer whose HTTP status is not for the client to see.
 
     Raises:
+        HttpError: the server doesn't have ``http_method``.
         HopError: SESSION_UNKNOWN.
         UpstreamError: UPSTREAM_STATUS.
     """
+    if answer.status == 405 and http_method != "POST":
+        raise HttpError(Reason.HTTP_METHOD, f"the server has no {http_method}", status=405, allow="POST")
     if answer.status == 404 and passage.upstream_session is not None:
         raise HopError(Reason.SESSION_UNKNOWN, "the upstream has ended the session")
     if answer.status < 300:
@@ -80,7 +84,9 @@ def check_status(answer: UpstreamAnswer, passage: Passage) -> None:
 
 async def _whole(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Relay) -> Answer:
     """A JSON body, or none where none is due."""
-    status, body, headers = 202, b"", relay.session_headers(answer)
+    # An empty answer accepts a message; the end of a session has a status of its own.
+    status = answer.status if relay.http_method == "DELETE" else 202
+    body, headers = b"", relay.session_headers(answer)
     if answer.kind == "empty":
         relay.end_empty()
     elif answer.kind == "json":

@@ -1,27 +1,29 @@
 """The upstream's messages on their way to the client: classified, cut to what the caller may see, counted.
 
-Whatever isn't classified is an error. Requests of the server to the client are answered with a refusal.
+Whatever isn't classified is an error. Requests of the server to the client are passed on where a policy permits them.
 """
 
 import asyncio
 from typing import Any
 
 from gateway.core.errors import HopError, UpstreamError
-from gateway.core.model import Grant, Outcome, ProtocolName
-from gateway.core.policy.decide import may_call
+from gateway.core.model import Deny, Grant, Outcome, Permit, ProtocolName, Uid
+from gateway.core.policy.decide import may_use
 from gateway.core.reasons import Reason
 from gateway.core.registry import Upstream
 from gateway.protocols import mcp
-from gateway.protocols.base import End, Inbound, Listing, Pass
+from gateway.protocols.base import About, Asks, End, Inbound, Listing, Pass
 from gateway.protocols.jsonrpc import dump_json
 from gateway.proxy import pins, sessions, webhooks
 from gateway.proxy.adapters import Shown, adapter_of, task_key
+from gateway.proxy.asking import decide_request
 from gateway.proxy.exchange import Headers
 from gateway.proxy.gate import Gate, Passage, client_of
+from gateway.proxy.rounds import Asked, Place, State, seal_request, seal_state, with_state
 from gateway.proxy.upstream import UpstreamAnswer
 
 LISTED_AT_ONCE = 50
-"""Tools decided before other hops get their turn."""
+"""Items decided before other hops get their turn."""
 
 
 class Relay:
@@ -37,6 +39,7 @@ class Relay:
         self._adapter = adapter_of(hop.route.protocol)
         self.protocol: ProtocolName = hop.route.protocol
         self.binding = hop.call.binding
+        self.http_method = hop.call.http_method
         self.caller = sessions.owner(hop.chain, hop.peer) if hop.peer is None else hop.peer.spiffe_id
         self.ended = False
         self._ok = True
@@ -82,17 +85,20 @@ class Relay:
                 return passed
             case Listing():
                 self.ended = True
-                keep = await (self._owned if self.protocol == "a2a" else self._callable)(classified.items)
-                keep -= await self._withheld(classified)
-                cut, self._hidden = self._adapter.filter_listing(classified, keep)
+                keep = await self._kept(classified)
+                cut, self._hidden = self._adapter.filter_listing(self.hop.call, classified, keep)
                 return cut
             case End(value=last, ok=ok, detail=detail):
                 self.ended, self._ok, self._detail = True, ok, detail
                 await self._claim_tasks(last)
                 return webhooks.restored(self._gate, self._passage, self.hop, last)
+            case About(value=passed, kind=kind, item=item):
+                snapshot, thing = self._gate.edition().snapshot, Uid(kind, f"{self.hop.route.name}/{item}")
+                return passed if may_use(self.hop, snapshot.bundle, snapshot.registry, thing) else None
+            case Asks():
+                return await self._required(classified)
             case Inbound():
-                await self._refuse_inbound(classified)
-                return None
+                return await self._asked(classified)
 
     async def last(self, value: Any, status: int) -> tuple[int, bytes]:
         """Status and body of an answer that isn't a stream; ``status`` is the upstream's."""
@@ -123,12 +129,18 @@ class Relay:
             return Outcome(False, error.reason, status, error.detail, self._bytes, self._events, self._hidden)
         return Outcome(self._ok, Reason.PERMITTED, status, self._detail, self._bytes, self._events, self._hidden)
 
-    async def _callable(self, names: tuple[str, ...]) -> frozenset[str]:
-        """Which of the server's tools the caller may call; one that isn't registered is never one of them."""
+    async def _kept(self, listing: Listing) -> frozenset[str]:
+        """What of a list the caller is shown."""
+        if self.protocol == "a2a":
+            return await self._owned(listing.items)
+        return await self._usable(listing) - await self._withheld(listing)
+
+    async def _usable(self, listing: Listing) -> frozenset[str]:
+        """Which of the listed things the caller may use; a tool that isn't registered is never one of them."""
         snapshot, hop, kept = self._passage.snapshot, self.hop, set[str]()
-        for number, name in enumerate(names):
-            tool = snapshot.registry.tool(hop.route.name, name)
-            if tool is not None and may_call(hop, snapshot.bundle, snapshot.registry, tool, snapshot.generation):
+        for number, name in enumerate(listing.items):
+            item = Uid(listing.kind, f"{hop.route.name}/{name}")
+            if may_use(hop, snapshot.bundle, snapshot.registry, item):
                 kept.add(name)
             if number % LISTED_AT_ONCE == LISTED_AT_ONCE - 1:
                 await asyncio.sleep(0)
@@ -158,10 +170,37 @@ class Relay:
                 raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the answer names another caller's task")
             self._claimed.add(task)
 
-    async def _refuse_inbound(self, request: Inbound) -> None:
-        session = self._passage.upstream_session
-        outgoing = mcp.refuse_inbound(self.hop.call, request.request_id, session=session)
-        answer = await self._gate.upstreams.send(
-            self._grant, self._upstream, outgoing, client_of(self._gate, self._passage), self._passage.limits
-        )
+    async def _required(self, asks: Asks) -> Any:
+        """The answer that asks for input, if all of it may be asked; its state is the caller's alone."""
+        for request in asks.requests:
+            decision = await decide_request(self._gate, self._passage, self.hop, request)
+            if not isinstance(decision, Permit):
+                reason = decision.reason if isinstance(decision, Deny) else Reason.APPROVAL_REQUIRED
+                raise HopError(reason, f"the server's {request.method} to its caller is not permitted")
+        self.ended, self._detail = True, "asks for input"
+        if asks.state is None:
+            return asks.value
+        state = State(asks.state, self._now + self._passage.limits.root_ttl_seconds)
+        return with_state(asks.value, seal_state(self._gate.sealer, state, self._place, self.hop.call))
+
+    async def _asked(self, request: Inbound) -> Any | None:
+        """The server's request under an id of the gateway's, or None where the gateway has answered it."""
+        if request.action:
+            decision = await decide_request(self._gate, self._passage, self.hop, request)
+            if isinstance(decision, Permit):
+                expires = self._now + self._passage.limits.session_seconds
+                asked = Asked(request.request_id, request.method, expires)
+                return {**request.value, "id": seal_request(self._gate.sealer, asked, self._place)}
+        outgoing = mcp.answer_inbound(self.hop.call, request, session=self._passage.upstream_session)
+        client = client_of(self._gate, self._passage)
+        answer = await self._gate.upstreams.send(self._grant, self._upstream, outgoing, client, self._passage.limits)
         answer.close()
+        return None
+
+    @property
+    def _place(self) -> Place:
+        return Place(self.hop.route, sessions.owner(self.hop.chain, self.hop.peer), self._passage.upstream_session)
+
+    @property
+    def _now(self) -> int:
+        return int(self._gate.clock())

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from gateway.core.model import Call, Chain, Decision, Deny, Hop, Peer, Permit, Route, SpiffeId, Uid
 from gateway.core.policy.bundle import Bundle, PolicySource, compile_bundle
-from gateway.core.policy.decide import decide, may_call
+from gateway.core.policy.decide import decide, may_use
 from gateway.core.registry import Agent, Person, Registry, Server, Tool, Upstream
 
 SCHEMA = (Path(__file__).parents[2] / "schemas" / "gateway.cedarschema").read_text()
@@ -97,7 +97,7 @@ def test_what_errs_is_neither_listed_nor_opened():
     known = registry()
     bundle = compile_bundle([PolicySource("platform/p.cedar", text)], SCHEMA, known)
     server = Uid("McpServer", "s")
-    assert not may_call(hop("listTools", server), bundle, known, known.servers["s"].tools["t"], 1)
+    assert not may_use(hop("listTools", server), bundle, known, known.servers["s"].tools["t"].uid)
     assert decide(hop("discover", server), bundle, known, 1).reason == "policy_error"
 
 

@@ -15,8 +15,11 @@ from tests.conformance.tools import HEADER_SCHEMA, HEADER_TOOL
 from tests.gateways import asgi, listening, running
 
 SERVER = "conformance"
-SCOPE = "conformance/call"
-POLICY = '@id("conformance") permit (principal == Agent::"planner", action, resource);'
+SCOPES_OF_SERVER = [f"{SERVER}/call", f"{SERVER}/resources/read", f"{SERVER}/prompts/get"]
+POLICY = """
+@id("conformance") permit (principal == Agent::"planner", action, resource);
+@id("asking") permit (principal == McpServer::"conformance", action, resource == Agent::"planner");
+"""
 
 
 class Measured(NamedTuple):
@@ -64,12 +67,12 @@ async def through_gateway(company: Company) -> AsyncIterator[str]:
 
 def admit(company: Company, upstream: Mapping[str, Any], tools: Mapping[str, Mapping[str, Any] | None]) -> None:
     """Register a server whose tools, each with its input schema or none, the planner may use as it likes."""
-    entries: dict[str, Any] = {name: {"risk_level": "low", "scopes": [SCOPE]} for name in tools}
+    entries: dict[str, Any] = {name: {"risk_level": "low", "scopes": [f"{SERVER}/call"]} for name in tools}
     for name, schema in tools.items():
         entries[name] |= {} if schema is None else {"input_schema": schema}
     server = {"team": "finance", "environment": "production", "upstream": upstream, "tools": entries}
     company.registry["servers"][SERVER] = server
     company.settings["routes"]["mcp"][SERVER] = {"user": "optional"}
-    company.settings["issuers"][0]["scope_map"] = {"all": [*SCOPES, SCOPE]}
-    company.registry["agents"]["planner"]["scopes"] = [*SCOPES, SCOPE]
+    company.settings["issuers"][0]["scope_map"] = {"all": [*SCOPES, *SCOPES_OF_SERVER]}
+    company.registry["agents"]["planner"]["scopes"] = [*SCOPES, *SCOPES_OF_SERVER]
     company.policies["platform/conformance.cedar"] = POLICY

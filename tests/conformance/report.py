@@ -30,8 +30,8 @@ CLIENTS = """\
 ## The gateway as a client
 
 The suite's client scenarios are servers; the client under test is the official one with the gateway behind it. Those
-about OAuth aren't run, since the gateway is no party to it, nor those about `input_required`, elicitation and event
-streams that resume, which aren't carried yet.
+about OAuth aren't run, since the gateway is no party to it, nor yet those about `input_required` and elicitation, and
+those about event streams that resume, which aren't carried yet.
 """
 
 

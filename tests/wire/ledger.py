@@ -9,7 +9,19 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
-from mcp_types import SamplingMessage, TextContent
+from mcp_types import (
+    Completion,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    EmptyResult,
+    InputRequiredResult,
+    SamplingMessage,
+    SetLevelRequestParams,
+    SubscribeRequestParams,
+    TextContent,
+    UnsubscribeRequestParams,
+)
 from pydantic import BaseModel
 
 
@@ -78,6 +90,8 @@ class Ledger:
         self._add_accounts(server)
         self._add_long_calls(server)
         self._add_unwanted(server)
+        self._add_documents(server)
+        self._add_rounds(server)
         return server
 
     def _add_accounts(self, server: MCPServer) -> None:
@@ -143,3 +157,72 @@ class Ledger:
         def unregistered() -> str:
             self.calls.append(("unregistered", {}))
             return "never"
+
+    def _add_documents(self, server: MCPServer) -> None:
+        @server.resource("file:///ledger/2026.csv", mime_type="text/csv")
+        def year() -> str:
+            self.calls.append(("2026.csv", {}))
+            return "operations,128150"
+
+        @server.resource("file:///keys/signing.pem")
+        def key() -> str:
+            self.calls.append(("signing.pem", {}))
+            return "secret"
+
+        @server.resource("file:///ledger/months/{month}")
+        def monthly(month: str) -> str:
+            return f"operations in {month}"
+
+        @server.resource("file:///keys/{name}")
+        def keys(name: str) -> str:
+            self.calls.append(("keys", {"name": name}))
+            return "secret"
+
+        @server.prompt()
+        def summary(account: str) -> str:
+            self.calls.append(("summary", {"account": account}))
+            return f"Summarise {account}"
+
+        @server.prompt()
+        def audit() -> str:
+            self.calls.append(("audit", {}))
+            return "Audit all of it"
+
+        @server.completion()  # type: ignore[no-untyped-call,untyped-decorator]
+        async def complete(ref: Any, argument: Any, context: Any) -> Completion:
+            return Completion(values=[word for word in ("payroll", "petty") if word.startswith(argument.value)])
+
+    def _add_rounds(self, server: MCPServer) -> None:
+        @server.tool()
+        def confirm(amount: int, ctx: Context) -> str | InputRequiredResult:
+            """Asks a person before it goes on, and keeps what it asked about with its caller."""
+            answer = (ctx.input_responses or {}).get("sure")
+            if isinstance(answer, ElicitResult) and ctx.request_state == f"amount {amount}":
+                self.calls.append(("confirm", {"amount": amount}))
+                return f"{answer.action} {amount}"
+            schema = {"type": "object", "properties": {"sure": {"type": "boolean"}}}
+            question = ElicitRequest(params=ElicitRequestFormParams(message="sure?", requested_schema=schema))
+            return InputRequiredResult(input_requests={"sure": question}, request_state=f"amount {amount}")
+
+        @server.tool()
+        async def touch(uri: str, ctx: Context) -> str:
+            """Says that its tools and a resource have changed."""
+            await ctx.notify_resource_updated(uri)
+            await ctx.notify_tools_changed()
+            return "touched"
+
+        @server.tool()
+        async def tell(ctx: Context) -> str:
+            """Logs, for those who asked for it."""
+            await ctx.session.send_log_message(level="info", data="told", related_request_id=ctx.request_id)
+            return "told"
+
+        async def accepted(ctx: Any, params: Any) -> EmptyResult:
+            self.calls.append((type(params).__name__, params.model_dump(exclude={"meta"}, exclude_none=True)))
+            return EmptyResult()
+
+        # MCPServer has no way to add what only sessions have.
+        inner = server._lowlevel_server
+        inner.add_request_handler("logging/setLevel", SetLevelRequestParams, accepted)
+        inner.add_request_handler("resources/subscribe", SubscribeRequestParams, accepted)
+        inner.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, accepted)

@@ -161,18 +161,39 @@ async def test_a_session_that_the_upstream_ended_is_none(company: Company) -> No
     assert refusal_of(answer) == GONE
 
 
-@pytest.mark.parametrize("method", ["GET", "DELETE"])
-async def test_standing_streams_and_deletion_are_refused_with_a_record(company: Company, method: str) -> None:
+async def test_standing_streams_are_refused_with_a_record(company: Company) -> None:
     ledger = Ledger()
     async with through_gateway(company, ledger), bare(company) as wire:
         session = await open_session(wire)
         before = len(ledger.headers)
-        headers = {name: str(value) for name, value in session.items()} | {"Accept": "text/event-stream"}
-        answer = await wire.http.request(method, wire.url, headers=headers)
+        answer = await wire.http.get(wire.url, headers=_headers(session))
         record = record_of(company, answer).record
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert (record.reason, record.route) == (Reason.NOT_SUPPORTED_YET, "ledger")
     assert len(ledger.headers) == before
+
+
+async def test_a_session_is_ended_by_its_owner_only(company: Company) -> None:
+    company.registry["agents"]["auditor"] |= {"entry_point": True, "clients": ["cli"]}
+    ledger = Ledger()
+    async with through_gateway(company, ledger), bare(company) as wire, bare(company, "auditor") as other:
+        session = await open_session(wire)
+        before = len(ledger.headers)
+        assert refusal_of(await other.http.delete(other.url, headers=_headers(session))) == GONE
+        assert len(ledger.headers) == before
+        assert (await post(wire, READ, session)).status_code == 200
+        ended = await wire.http.delete(wire.url, headers=_headers(session))
+        assert (ended.status_code, ended.content) == (200, b"")
+        assert refusal_of(await post(wire, READ, session)) == GONE
+    [found] = [
+        found for found in company.records() if getattr(found.record, "method", "") == "DELETE" and found.outcome
+    ]
+    assert found.outcome is not None
+    assert (found.record.action, found.outcome.ok, found.outcome.status) == ("notify", True, 200)
+
+
+def _headers(session: dict[str, str | None]) -> dict[str, str]:
+    return {name: str(value) for name, value in session.items()} | {"Accept": "text/event-stream"}
 
 
 async def test_every_request_of_a_session_has_a_token_of_its_own(company: Company) -> None:

@@ -97,6 +97,7 @@ def decision_record(
         generation=decision.generation,
         trace_id=trace_id,
         minted=None if minted is None else _minted(minted),
+        asking=hop.asking,
     )
 
 

@@ -148,6 +148,8 @@ class DecisionRecord(Record, frozen=True, kw_only=True, tag="decision"):
     generation: int
     trace_id: str = ""
     minted: MintedFacts | None = None
+    asking: str | None = None
+    """The MCP server whose request to the agent this is; the agent is then who was asked."""
 
 
 class RefusedRecord(Record, frozen=True, kw_only=True, tag="refused"):

@@ -1,7 +1,7 @@
 """A hop made ready to be asked about: its facts, its entities, and what a derived action derives from.
 
-Opening a server (``discover``, ``notify``, ``listTools``) derives from the tools that may be called there,
-an agent's card from delegation to it (POLICY 2.4). What follows from the answers is decided elsewhere.
+Opening a server and listing what it has derives from what may be used there, an agent's card from delegation to
+it (POLICY 2.4). What follows from the answers is decided elsewhere.
 """
 
 from collections.abc import Iterator
@@ -9,15 +9,19 @@ from collections.abc import Iterator
 from cedarpy import Entities, PolicySet, Schema
 from msgspec import Struct, structs
 
-from gateway.core.model import Hop
+from gateway.core.model import Hop, Uid
 from gateway.core.policy.bundle import Bundle
+from gateway.core.policy.entities import Entity, offered
 from gateway.core.policy.evaluate import Evaluation, evaluate
-from gateway.core.policy.facts import Facts, Undecided, for_tool, gather, missing
+from gateway.core.policy.facts import Facts, Undecided, gather, missing, using
 from gateway.core.reasons import Reason
 from gateway.core.registry import Registry
 
-_FROM_TOOLS = frozenset({("discover", "McpServer"), ("notify", "McpServer"), ("listTools", "McpServer")})
+_FROM_USE = frozenset(
+    (action, "McpServer") for action in ("discover", "notify", "listTools", "listResources", "listPrompts")
+)
 _FROM_DELEGATION = frozenset({("discover", "Agent")})
+_LISTED_BY = {"invokeTool": "listTools", "readResource": "listResources", "getPrompt": "listPrompts"}
 
 
 class Case(Struct, frozen=True):
@@ -61,18 +65,28 @@ def derivations(case: Case, bundle: Bundle) -> Iterator[Case]:
     asked = (case.facts.action, case.facts.resource.type)
     if asked in _FROM_DELEGATION:
         yield case.doing("delegate")
-    if asked in _FROM_TOOLS:
-        for tool in bundle.registry.servers[case.facts.resource.id].tools.values():
-            call = loaded(for_tool(case.facts, tool), bundle)
-            if isinstance(call, Case):
-                yield call
+    if asked in _FROM_USE:
+        for item in _usable(case.facts.resource.id, bundle):
+            use = loaded(using(case.facts, item), bundle)
+            if isinstance(use, Case):
+                yield use
+
+
+def _usable(server: str, bundle: Bundle) -> Iterator[Entity]:
+    """The registered things of a server, then some resource and some prompt of which nothing is known."""
+    known = bundle.registry.servers[server]
+    uids = [item.uid for items in (known.tools, known.resources) for item in items.values()]
+    yield from (entity for uid in uids if (entity := bundle.world.get(uid)) is not None)
+    unnamed = (offered(Uid(kind, f"{server}/"), bundle.registry) for kind in ("McpResource", "Prompt"))
+    yield from (entity for entity in unnamed if entity is not None)
 
 
 def listed(case: Case, bundle: Bundle) -> Evaluation | None:
-    """The list bundle's permit of a case, unless a forbid keeps its tool off lists."""
+    """The list bundle's permit of a case, unless a forbid keeps its item off lists."""
     answer = case.ask(bundle.sets.listed)
     if not answer.allowed:
         return None
-    if case.facts.action == "invokeTool" and not case.doing("listTools").ask(bundle.sets.list_forbids).allowed:
+    listing = _LISTED_BY.get(case.facts.action)
+    if listing is not None and not case.doing(listing).ask(bundle.sets.list_forbids).allowed:
         return None
     return answer

@@ -5,16 +5,17 @@ Default deny. An error, no answer, or an entity that should be there and isn't i
 """
 
 from cedarpy import PolicySet
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from gateway.core.model import Ask, Decision, Deny, Determining, Hop, Permit
+from gateway.core.model import Ask, Decision, Deny, Determining, Hop, Permit, Uid
 from gateway.core.policy.bundle import Bundle
 from gateway.core.policy.case import Case, case_of, derivations, listed, loaded
+from gateway.core.policy.entities import offered
 from gateway.core.policy.evaluate import Evaluation
-from gateway.core.policy.facts import Facts, Undecided, caller, for_tool
+from gateway.core.policy.facts import Facts, Undecided, caller, using
 from gateway.core.policy.provenance import Witness
 from gateway.core.reasons import Reason
-from gateway.core.registry import Registry, Tool
+from gateway.core.registry import Registry
 
 
 class _Finding(Struct, frozen=True):
@@ -27,9 +28,24 @@ class _Finding(Struct, frozen=True):
 def decide(hop: Hop, bundle: Bundle, registry: Registry, generation: int) -> Decision:
     """Decide the hop on its own generation's bundle and registry (POLICY 2.1, 2.3 to 2.5).
 
-    Never raises for what a caller sends; whatever cannot be decided is a ``Deny``.
+    Never raises for what a caller sends; whatever cannot be decided is a ``Deny``. Where a call takes several
+    actions, the first that isn't permitted is what the decision speaks of.
     """
+    found = _decide(hop, bundle, registry, generation)
+    for action, resource in hop.call.also:
+        if not isinstance(found, Permit):
+            return found
+        part = structs.replace(hop, call=structs.replace(hop.call, action=action, resource=resource, also=()))
+        further = _decide(part, bundle, registry, generation)
+        if not isinstance(further, Permit):
+            return further
+        known = {policy.id for policy in found.policies}
+        added = tuple(policy for policy in further.policies if policy.id not in known)
+        found = structs.replace(found, policies=(*found.policies, *added))
+    return found
 
+
+def _decide(hop: Hop, bundle: Bundle, registry: Registry, generation: int) -> Decision:
     def deny(reason: Reason, detail: str = "", policies: tuple[Determining, ...] = ()) -> Deny:
         return Deny(hop, reason, policies, bundle.digest, generation, detail)
 
@@ -55,18 +71,19 @@ def decide(hop: Hop, bundle: Bundle, registry: Registry, generation: int) -> Dec
     return Ask(hop, policies, groups, bundle.digest, generation)
 
 
-def may_call(hop: Hop, bundle: Bundle, registry: Registry, tool: Tool, generation: int) -> bool:
-    """Whether ``tool`` belongs in the answer to the tools/list ``hop`` of this generation (POLICY 2.4).
+def may_use(hop: Hop, bundle: Bundle, registry: Registry, item: Uid) -> bool:
+    """Whether ``item`` belongs in the answer to the listing ``hop`` (POLICY 2.4): a tool, a resource or a prompt.
 
-    True iff a call with some arguments may be permitted, and no forbid applies to ``listTools`` on the tool.
-    What can't be decided is not listed.
+    True iff a call of it with some arguments may be permitted, and no forbid applies to listing it. A tool has to be
+    registered. What can't be decided is not listed.
     """
-    if not bundle.compiled_for(registry) or registry.tool(tool.server, tool.name) is None:
+    if not bundle.compiled_for(registry):
         return False
     asked = caller(hop, registry, bundle.world)
-    if isinstance(asked, Undecided):
+    entity = bundle.world.get(item) or offered(item, registry)
+    if isinstance(asked, Undecided) or entity is None:
         return False
-    case = loaded(for_tool(asked, tool), bundle)
+    case = loaded(using(asked, entity), bundle)
     return isinstance(case, Case) and listed(case, bundle) is not None
 
 

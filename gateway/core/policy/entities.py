@@ -71,6 +71,10 @@ class World(Struct, frozen=True):
         """This world with the entities that a call's token brings."""
         return World(self.registered, self.texts, brought)
 
+    def also(self, entity: Entity) -> "World":
+        """This world with one entity more, unless it is known already."""
+        return self if self.get(entity.uid) is not None else self.bringing({**self.brought, entity.uid: entity})
+
     def ancestors(self, uid: Uid) -> frozenset[Uid]:
         """All it is ``in``, itself included."""
         return frozenset(self._reached((uid,), lambda entity: iter(entity.parents)))
@@ -101,6 +105,7 @@ def registered(registry: Registry) -> dict[Uid, Entity]:
         *map(_agent, registry.agents.values()),
         *map(_server, registry.servers.values()),
         *(_tool(tool, server) for server in registry.servers.values() for tool in server.tools.values()),
+        *(_content(entry.uid, server) for server in registry.servers.values() for entry in server.resources.values()),
         *map(_model, registry.models.values()),
         *(Entity(Uid("Team", team)) for team in registry.teams),
     ]
@@ -189,6 +194,25 @@ def _tool(tool: Tool, server: Server) -> Entity:
         },
         (server.uid, *(Uid("ToolSet", name) for name in tool.sets), Uid("Team", server.team)),
     )
+
+
+def offered(uid: Uid, registry: Registry) -> Entity | None:
+    """A resource or prompt of a registered server; None for anything else.
+
+    They come and go at their server, so none has to be registered: they are governed by server, team, URI and name,
+    and by the sets of the registered patterns that a URI falls under.
+    """
+    server = registry.servers.get(uid.id.partition("/")[0])
+    return None if server is None or uid.type not in ("McpResource", "Prompt") else _content(uid, server)
+
+
+def _content(uid: Uid, server: Server) -> Entity:
+    target = uid.id.partition("/")[2]
+    around = (server.uid, Uid("Team", server.team))
+    if uid.type == "Prompt":
+        return Entity(uid, {"name": target}, around)
+    sets = dict.fromkeys(each for entry in server.registered_for(target) for each in entry.sets)
+    return Entity(uid, {"uri": target}, (*around, *(Uid("ResourceSet", each) for each in sets)))
 
 
 def _model(model: Model) -> Entity:

@@ -7,17 +7,20 @@ entity left of ``in`` was never loaded; both would let a forbid slip.
 from collections.abc import Iterable, Mapping
 
 from cedarpy import pst
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.core.model import Hop, Uid
 from gateway.core.policy.argtypes import Arguments
 from gateway.core.policy.arguments import ArgumentsError, context_args
-from gateway.core.policy.entities import Entity, World, bare, user
+from gateway.core.policy.entities import Entity, World, bare, offered, user
 from gateway.core.policy.render import render
 from gateway.core.policy.syntax import uid_of
 from gateway.core.policy.values import Instant, Value
 from gateway.core.reasons import Reason
-from gateway.core.registry import RISK, Registry, Tool
+from gateway.core.registry import RISK, Registry
+
+USED_BY = {"Tool": "invokeTool", "McpResource": "readResource", "Prompt": "getPrompt"}
+"""What is done with the things that a server lists."""
 
 
 class Facts(Struct, frozen=True):
@@ -74,7 +77,10 @@ def gather(hop: Hop, registry: Registry, world: World, kept: Arguments) -> Facts
     if isinstance(asked, Undecided):
         return asked
     resource = hop.call.resource
-    if world.get(resource) is None:
+    if asked.world.get(resource) is None:
+        entity = offered(resource, registry)
+        if entity is not None:
+            return structs.replace(asked, world=asked.world.also(entity))
         unknown = Reason.TOOL_UNKNOWN if resource.type == "Tool" else Reason.NO_PERMIT
         return Undecided(unknown, f"{resource} is not registered")
     if hop.call.action != "invokeTool":
@@ -104,9 +110,9 @@ def caller(hop: Hop, registry: Registry, world: World) -> Facts | Undecided:
     return Facts(principal, hop.call.action, hop.call.resource, _context(hop, registry), world.bringing(brought))
 
 
-def for_tool(asked: Facts, tool: Tool) -> Facts:
-    """The same caller calling ``tool`` with arguments that aren't known yet."""
-    return Facts(asked.principal, "invokeTool", tool.uid, asked.context, asked.world)
+def using(asked: Facts, item: Entity) -> Facts:
+    """The same caller using an item of a server's lists, with arguments that aren't known yet."""
+    return Facts(asked.principal, USED_BY[item.uid.type], item.uid, asked.context, asked.world.also(item))
 
 
 def missing(facts: Facts, dereferenced: Iterable[pst.Expr]) -> str | None:
@@ -119,6 +125,9 @@ def missing(facts: Facts, dereferenced: Iterable[pst.Expr]) -> str | None:
 
 
 def _principal(hop: Hop, registry: Registry) -> Uid | Undecided:
+    if hop.asking is not None:
+        server = registry.servers.get(hop.asking)
+        return Undecided(Reason.POLICY_ERROR, "the asking server is not registered") if server is None else server.uid
     if hop.agent is not None:
         agent = registry.agents.get(hop.agent)
         return Undecided(Reason.AGENT_UNREGISTERED, "the caller is not registered") if agent is None else agent.uid

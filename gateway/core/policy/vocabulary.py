@@ -22,7 +22,20 @@ CUSTOMARY_ENVIRONMENTS = frozenset({"production", "staging", "development", "tes
 """Known even where nothing is registered in one yet, so that shipped policies load in a small deployment."""
 
 _LISTED = frozenset(
-    {"Group", "Team", "AgentClass", "ToolSet", "ServerSet", "ModelSet", "User", "Agent", "McpServer", "Tool", "Model"}
+    {
+        "Group",
+        "Team",
+        "AgentClass",
+        "ToolSet",
+        "ServerSet",
+        "ResourceSet",
+        "ModelSet",
+        "User",
+        "Agent",
+        "McpServer",
+        "Tool",
+        "Model",
+    }
 )
 _COMPARISONS = frozenset({"eq", "not_eq", "contains", "contains_all", "contains_any"})
 
@@ -105,5 +118,10 @@ def _strings(expr: pst.Expr) -> Iterator[str]:
 
 
 def _unknown_entity(uid: Uid, names: frozenset[str]) -> str:
-    kinds = {"Group": "nobody is in it", "ToolSet": "no tool is in it", "ServerSet": "no server is in it"}
+    kinds = {
+        "Group": "nobody is in it",
+        "ToolSet": "no tool is in it",
+        "ServerSet": "no server is in it",
+        "ResourceSet": "no resource is in it",
+    }
     return f"{uid} is not in the registry: {kinds.get(uid.type, 'nothing has this name')}{did_you_mean(uid.id, names)}"

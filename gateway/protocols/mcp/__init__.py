@@ -1,7 +1,7 @@
 """MCP over Streamable HTTP, revisions 2025-06-18, 2025-11-25 (legacy) and 2026-07-28 (modern)."""
 
 from gateway.protocols.mcp.answers import classify, filter_listing
-from gateway.protocols.mcp.encode import encode, refuse_inbound
+from gateway.protocols.mcp.encode import answer_inbound, encode
 from gateway.protocols.mcp.envelope import era_of_headers
 from gateway.protocols.mcp.methods import CARRIED, SERVED, era_of
 from gateway.protocols.mcp.parse import parse
@@ -10,6 +10,7 @@ from gateway.protocols.mcp.refuse import refuse
 __all__ = [
     "CARRIED",
     "SERVED",
+    "answer_inbound",
     "classify",
     "encode",
     "era_of",
@@ -17,5 +18,4 @@ __all__ = [
     "filter_listing",
     "parse",
     "refuse",
-    "refuse_inbound",
 ]

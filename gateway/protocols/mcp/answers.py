@@ -7,12 +7,11 @@ reaches a client. Doesn't decide which items to keep, and doesn't answer the ser
 from collections.abc import Container, Mapping
 from typing import Any
 
-from gateway.core.errors import UpstreamError
 from gateway.core.model import Call
-from gateway.core.reasons import Reason
-from gateway.protocols.base import Classified, End, Inbound, Listing, Pass
+from gateway.protocols.base import About, Classified, End, Inbound, Listing, Pass
 from gateway.protocols.jsonrpc import is_id, malformed_answer, read_answer
-from gateway.protocols.mcp.methods import LEGACY, SERVED, era_of
+from gateway.protocols.mcp.methods import ANSWERABLE, LEGACY, LISTS, SERVED, Listed, era_of
+from gateway.protocols.mcp.requests import action_of, input_required
 
 PASSED = frozenset(
     {
@@ -22,9 +21,17 @@ PASSED = frozenset(
         "notifications/tools/list_changed",
         "notifications/prompts/list_changed",
         "notifications/resources/list_changed",
+        "notifications/elicitation/complete",
     }
 )
-CARRIED_CAPABILITIES = ("tools",)
+CARRIED_CAPABILITIES = {
+    "tools": ("listChanged",),
+    "resources": ("listChanged", "subscribe"),
+    "prompts": ("listChanged",),
+    "completions": (),
+    "logging": (),
+}
+"""What is passed of a server's capabilities, by name, and the members that say more of each."""
 SHORT_TTL_MS = 5_000
 """How long a client may keep a list that policy cut: policy changes must show soon."""
 
@@ -36,7 +43,7 @@ def classify(call: Call, value: Any) -> Classified:
     carries. A tool's own error (``isError``) is the tool's outcome, not a failure of the hop: ok, with a detail.
 
     Raises:
-        UpstreamError: UPSTREAM_MALFORMED, or NOT_SUPPORTED_YET where the upstream asks for input.
+        UpstreamError: UPSTREAM_MALFORMED.
     """
     if isinstance(value, dict) and "method" in value:
         return _message(call, value)
@@ -46,19 +53,25 @@ def classify(call: Call, value: Any) -> Classified:
     result = answer.result
     if not isinstance(result, dict):
         raise malformed_answer("a result that is not an object")
-    if result.get("resultType", "complete") != "complete":
-        raise UpstreamError(Reason.NOT_SUPPORTED_YET, "the upstream asks for input before it answers")
+    kind = result.get("resultType", "complete")
+    if kind == "input_required" and era_of(call) == "modern" and call.method in ANSWERABLE:
+        return input_required(value)
+    if kind != "complete":
+        raise malformed_answer("a kind of result that does not belong to this call")
     return _result(call, value, result)
 
 
-def filter_listing(value: Mapping[str, Any], keep: Container[str]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    """A ``tools/list`` response with only the tools in ``keep``, and the names of the others.
+def filter_listing(
+    call: Call, value: Mapping[str, Any], keep: Container[str]
+) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """The answer to a list ``call`` with only the items in ``keep``, and the ids of the others.
 
     Order and cursor stay. Modern results become private to the caller and short-lived.
     """
-    result = value["result"]
-    hidden = tuple(tool["name"] for tool in result["tools"] if tool["name"] not in keep)
-    kept = {**result, "tools": [tool for tool in result["tools"] if tool["name"] in keep]}
+    result, listed = value["result"], LISTS[call.method]
+    items = result[listed.member]
+    hidden = tuple(item[listed.key] for item in items if item[listed.key] not in keep)
+    kept = {**result, listed.member: [item for item in items if item[listed.key] in keep]}
     return {**value, "result": _private(kept)}, hidden
 
 
@@ -71,36 +84,43 @@ def _message(call: Call, value: Mapping[str, Any]) -> Classified:
     if "id" in value:
         if era_of(call) == "modern" or not is_id(value["id"]):
             raise malformed_answer("a request of the server, which this revision does not have")
-        return Inbound(value["id"], method, value)
+        return Inbound(value["id"], method, value, action_of(method, params))
+    if method == "notifications/resources/updated" and isinstance(params.get("uri"), str):
+        return About(value, "McpResource", params["uri"])
+    if method == "notifications/subscriptions/acknowledged" and call.method == "subscriptions/listen":
+        return Pass(value)
     if method not in PASSED:
         raise malformed_answer("a notification that does not belong to this call")
     return Pass(value)
 
 
 def _result(call: Call, value: Mapping[str, Any], result: Mapping[str, Any]) -> Classified:
-    if call.method == "tools/list":
-        return Listing(value, _tool_names(result))
+    listed = LISTS.get(call.method)
+    if listed is not None:
+        return Listing(value, _ids(listed, result), listed.resource)
     if call.method == "initialize":
         if result.get("protocolVersion") not in LEGACY:
             raise malformed_answer("the server negotiated a revision that is not served")
         return End({**value, "result": _capable(result)}, ok=True)
     if call.method == "server/discover":
         return End({**value, "result": _private(_discovered(result))}, ok=True)
+    if call.method == "resources/read":
+        return End({**value, "result": _private(result)}, ok=True)
     if call.method == "tools/call" and result.get("isError") is True:
         return End(value, ok=True, detail="tool error")
     return End(value, ok=True)
 
 
-def _tool_names(result: Mapping[str, Any]) -> tuple[str, ...]:
-    tools = result.get("tools")
-    if not isinstance(tools, list):
-        raise malformed_answer("a tools/list result without tools")
-    names = [tool["name"] for tool in tools if isinstance(tool, dict) and isinstance(tool.get("name"), str)]
-    if len(names) != len(tools):
-        raise malformed_answer("a tool without a name")
-    if len(set(names)) != len(names):
+def _ids(listed: Listed, result: Mapping[str, Any]) -> tuple[str, ...]:
+    items = result.get(listed.member)
+    if not isinstance(items, list):
+        raise malformed_answer(f"a list result without {listed.member}")
+    ids = [item[listed.key] for item in items if isinstance(item, dict) and isinstance(item.get(listed.key), str)]
+    if len(ids) != len(items):
+        raise malformed_answer(f"an item without a {listed.key}")
+    if listed.resource == "Tool" and len(set(ids)) != len(ids):
         raise malformed_answer("two tools of one name")
-    return tuple(names)
+    return tuple(ids)
 
 
 def _discovered(result: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -114,7 +134,12 @@ def _capable(result: Mapping[str, Any]) -> Mapping[str, Any]:
     capabilities = result.get("capabilities")
     if not isinstance(capabilities, dict):
         raise malformed_answer("a result without capabilities")
-    return {**result, "capabilities": {name: {} for name in CARRIED_CAPABILITIES if name in capabilities}}
+    carried = {
+        name: {member: True for member in members if capabilities[name].get(member) is True}
+        for name, members in CARRIED_CAPABILITIES.items()
+        if isinstance(capabilities.get(name), dict)
+    }
+    return {**result, "capabilities": carried}
 
 
 def _private(result: Mapping[str, Any]) -> Mapping[str, Any]:

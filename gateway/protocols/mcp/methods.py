@@ -70,6 +70,34 @@ METHODS: Mapping[str, Method] = {
     "notifications/roots/list_changed": Method("notify", LEGACY_ONLY, notification=True),
 }
 
+
+TRANSPORT: Mapping[str, Method] = {
+    "GET": Method("subscribe", LEGACY_ONLY),
+    "DELETE": Method("notify", LEGACY_ONLY),
+    "response": Method("notify", LEGACY_ONLY, notification=True),
+}
+"""What a session has beside methods: its standing stream, its end, and answers to what the server asked."""
+
+ANSWERABLE = frozenset({"tools/call", "prompts/get", "resources/read"})
+"""What a server may answer with ``input_required``."""
+LOG_LEVELS = frozenset({"debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"})
+
+
+class Listed(Struct, frozen=True):
+    """Where a list's result has its items, what identifies one, and the Cedar type of the things."""
+
+    member: str
+    key: str
+    resource: str
+
+
+LISTS: Mapping[str, Listed] = {
+    "tools/list": Listed("tools", "name", "Tool"),
+    "resources/list": Listed("resources", "uri", "McpResource"),
+    "resources/templates/list": Listed("resourceTemplates", "uriTemplate", "McpResource"),
+    "prompts/list": Listed("prompts", "name", "Prompt"),
+}
+
 CARRIED = frozenset(
     {
         "initialize",
@@ -79,6 +107,18 @@ CARRIED = frozenset(
         "notifications/cancelled",
         "tools/list",
         "tools/call",
+        "resources/list",
+        "resources/templates/list",
+        "resources/read",
+        "prompts/list",
+        "prompts/get",
+        "completion/complete",
+        "logging/setLevel",
+        "notifications/progress",
+        "notifications/roots/list_changed",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "subscriptions/listen",
     }
 )
 """What is forwarded. Any other known method is parsed, so that it is recorded, and then refused."""

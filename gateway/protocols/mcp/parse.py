@@ -9,11 +9,10 @@ from typing import Any
 
 from gateway.core.errors import ProtocolError
 from gateway.core.limits import Limits
-from gateway.core.model import Call, Route, Uid
+from gateway.core.model import Call, Route
 from gateway.core.reasons import Reason
 from gateway.core.registry import Tool
 from gateway.protocols.base import (
-    INVALID_PARAMS,
     INVALID_REQUEST,
     JSON,
     METHOD_NOT_FOUND,
@@ -23,17 +22,27 @@ from gateway.protocols.base import (
     accepts,
     check_media,
 )
-from gateway.protocols.jsonrpc import Request, is_id, parse_json, read_request
-from gateway.protocols.mcp.envelope import check_headers, era_of_request, legacy_version, modern_version, read_trace
-from gateway.protocols.mcp.methods import META_LOG_LEVEL, METHODS, TOOL_NAME, Era, Method, meta_of, resource_of
+from gateway.protocols.jsonrpc import Request, is_id, is_response, parse_json, read_request
+from gateway.protocols.mcp.envelope import (
+    VERSION_HEADER,
+    check_headers,
+    era_of_request,
+    legacy_version,
+    modern_version,
+    read_trace,
+)
+from gateway.protocols.mcp.methods import ANSWERABLE, LISTS, METHODS, MODERN, TRANSPORT, Era, Method, resource_of
+from gateway.protocols.mcp.targets import further_actions, invalid, target_of
 from gateway.protocols.members import AmbiguousMemberError, members
 
 PARAMS = members(
     "_meta", "name", "arguments", "uri", "cursor", "taskId", "task", "ref", "argument", "context", "level",
     "protocolVersion", "capabilities", "clientInfo", "requestId", "reason", "inputResponses", "requestState",
+    "notifications",
 )  # fmt: skip
 NOT_CARRIED_PARAMS = ("task", "inputResponses", "requestState")
-"""Task augmentation and answers to input requests: parts of tools/call that need policies of their own."""
+"""Task augmentation isn't carried; input requests have an answer in the call only in the stateless revision."""
+WITH_ARGUMENTS = frozenset({"tools/call", "prompts/get"})
 
 
 def parse(incoming: Incoming, route: Route, limits: Limits, tools: Mapping[str, Tool] = {}) -> Call:
@@ -43,7 +52,12 @@ def parse(incoming: Incoming, route: Route, limits: Limits, tools: Mapping[str, 
         ProtocolError: the message isn't a valid one; reason, code and HTTP status say why.
     """
     _check_http(incoming)
-    request = read_request(parse_json(incoming.body, limits))
+    if incoming.http_method != "POST":
+        return _transport(incoming.http_method, incoming, route, {})
+    value = parse_json(incoming.body, limits)
+    if is_response(value) and "mcp-session-id" in incoming.headers:
+        return _transport("response", incoming, route, value)
+    request = read_request(value)
     try:
         return _read(incoming, request, route, limits, tools)
     except ProtocolError as error:
@@ -60,8 +74,8 @@ def _read(incoming: Incoming, request: Request, route: Route, limits: Limits, to
         version = legacy_version(incoming.headers, request)
     method = _method(request, era)
     params = request.params or {}
-    target, resource = _resource(request.method, method, params, route.name, limits)
-    _check_params(request, params)
+    target, resource = target_of(request.method, method, params, route.name, limits)
+    _check_params(request, params, era)
     in_session = era == "legacy" and request.method != "initialize"
     return Call(
         protocol="mcp",
@@ -72,23 +86,52 @@ def _read(incoming: Incoming, request: Request, route: Route, limits: Limits, to
         message=request.message,
         request_id=request.id,
         target=target,
-        arguments=params.get("arguments") if request.method == "tools/call" else None,
+        arguments=params.get("arguments") if request.method in WITH_ARGUMENTS else None,
         session=incoming.headers.get("mcp-session-id") if in_session else None,
         trace=read_trace(request.message),
+        also=further_actions(request.method, params, route.name),
+        state=params.get("requestState") if request.method in ANSWERABLE else None,
     )
 
 
 def _check_http(incoming: Incoming) -> None:
     if incoming.rest:
         raise ProtocolError(Reason.ROUTE_UNKNOWN, "an MCP route has one endpoint", code=INVALID_REQUEST)
-    if incoming.http_method in ("GET", "DELETE") and "mcp-session-id" in incoming.headers:
-        detail = "this server offers no standing stream" if incoming.http_method == "GET" else "sessions end by expiry"
-        raise HttpError(Reason.NOT_SUPPORTED_YET, detail, status=405, allow="POST")
+    in_session = "mcp-session-id" in incoming.headers and incoming.headers.get(VERSION_HEADER) not in MODERN
+    if incoming.http_method == "DELETE" and in_session:
+        return
+    if incoming.http_method == "GET" and in_session:
+        raise HttpError(Reason.NOT_SUPPORTED_YET, "this server offers no standing stream", status=405, allow="POST")
     if incoming.http_method != "POST":
         raise HttpError(Reason.HTTP_METHOD, "MCP messages are sent with POST", status=405, allow="POST")
     check_media(incoming.headers)
     if not accepts(incoming.headers, JSON, SSE):
         raise HttpError(Reason.CONTENT_TYPE, f"Accept must name both {JSON} and {SSE}", status=406)
+
+
+def _transport(name: str, incoming: Incoming, route: Route, message: Mapping[str, Any]) -> Call:
+    """A session's end, or its client's answer to a request of the server."""
+    method = TRANSPORT[name]
+    return Call(
+        protocol="mcp",
+        version=legacy_version(incoming.headers, Request(None, name, None, message)),
+        method=name,
+        action=method.action,
+        resource=resource_of(method, route.name, ""),
+        message=message,
+        session=incoming.headers["mcp-session-id"],
+        answering=_answered(message) if name == "response" else None,
+        http_method="DELETE" if name == "DELETE" else "POST",
+    )
+
+
+def _answered(message: Mapping[str, Any]) -> str:
+    """The id of the request that a response is to: the gateway's own are strings."""
+    request_id = message.get("id")
+    known = message.keys() <= {"jsonrpc", "id", "result", "error"} and message.get("jsonrpc") == "2.0"
+    if not known or not isinstance(request_id, str) or ("result" in message) == ("error" in message):
+        raise ProtocolError(Reason.MESSAGE_INVALID, "the body is not a response", code=INVALID_REQUEST)
+    return request_id
 
 
 def _method(request: Request, era: Era) -> Method:
@@ -101,53 +144,26 @@ def _method(request: Request, era: Era) -> Method:
     return method
 
 
-def _resource(name: str, method: Method, params: Mapping[str, Any], server: str, limits: Limits) -> tuple[str, Uid]:
-    """What the call is about: the name as the protocol spells it, and the Cedar resource."""
-    if name == "completion/complete":
-        return _completed(params, server)
-    if not method.named_by:
-        return "", resource_of(method, server, "")
-    target = params.get(method.named_by)
-    if not isinstance(target, str) or not target:
-        raise _invalid(f"params.{method.named_by} is not a non-empty string")
-    if name == "tools/call" and not (len(target) <= limits.tool_name_chars and TOOL_NAME.issuperset(target)):
-        raise _invalid(f"params.name is not 1 to {limits.tool_name_chars} characters of A-Z a-z 0-9 _ . -")
-    return target, resource_of(method, server, target)
-
-
-def _completed(params: Mapping[str, Any], server: str) -> tuple[str, Uid]:
-    ref = params.get("ref")
-    kinds = {"ref/prompt": ("Prompt", "name"), "ref/resource": ("McpResource", "uri")}
-    kind, named_by = kinds.get(str(ref.get("type")), ("", "")) if isinstance(ref, dict) else ("", "")
-    target = ref.get(named_by) if isinstance(ref, dict) else None
-    if not isinstance(target, str) or not target:
-        raise _invalid("params.ref names no prompt or resource")
-    return target, Uid(kind, f"{server}/{target}")
-
-
-def _check_params(request: Request, params: Mapping[str, Any]) -> None:
+def _check_params(request: Request, params: Mapping[str, Any], era: Era) -> None:
     try:
         PARAMS.exact(params)
     except AmbiguousMemberError as error:
-        raise _invalid(f"params has {error}") from None
+        raise invalid(f"params has {error}") from None
     if "_meta" in params and not isinstance(params["_meta"], dict):
-        raise _invalid("params._meta is not an object")
-    if META_LOG_LEVEL in meta_of(request.message):
-        raise _not_yet("a log level in _meta")
-    if request.method == "tools/call":
-        if not isinstance(params.get("arguments", {}), dict):
-            raise _invalid("params.arguments is not an object")
-        for name in NOT_CARRIED_PARAMS:
-            if name in params:
-                raise _not_yet(f"params.{name}")
-    if request.method == "tools/list" and not isinstance(params.get("cursor", ""), str):
-        raise _invalid("params.cursor is not a string")
+        raise invalid("params._meta is not an object")
+    for name in ("task",) if era == "modern" else NOT_CARRIED_PARAMS:
+        if name in params and request.method in ANSWERABLE:
+            raise _not_yet(f"params.{name}")
+    if not isinstance(params.get("inputResponses", {}), dict):
+        raise invalid("params.inputResponses is not an object")
+    if not isinstance(params.get("requestState", ""), str):
+        raise invalid("params.requestState is not a string")
+    if request.method in WITH_ARGUMENTS and not isinstance(params.get("arguments", {}), dict):
+        raise invalid("params.arguments is not an object")
+    if request.method in LISTS and not isinstance(params.get("cursor", ""), str):
+        raise invalid("params.cursor is not a string")
     if request.method == "notifications/cancelled" and not is_id(params.get("requestId")):
-        raise _invalid("params.requestId is not a string or an integer")
-
-
-def _invalid(detail: str) -> ProtocolError:
-    return ProtocolError(Reason.MESSAGE_INVALID, detail, code=INVALID_PARAMS)
+        raise invalid("params.requestId is not a string or an integer")
 
 
 def _not_yet(what: str) -> ProtocolError:

@@ -4,7 +4,7 @@ import pytest
 from msgspec import structs
 
 from gateway.core.model import Ask, Deny, Permit, SpiffeId, Uid, User
-from gateway.core.policy.decide import decide, may_call
+from gateway.core.policy.decide import decide, may_use
 
 INVOKE = 'principal is Agent, action == Action::"invokeTool", resource is Tool'
 ALL = f'@id("all") permit ({INVOKE});'
@@ -49,7 +49,7 @@ def test_missions_first_policy_lets_a_client_open_and_list(kit, firm):
         assert [policy.id for policy in opened.policies] == ["teams/finance/read#0"]
     listing = kit.hop("analyst", "listTools", LEDGER)
     tools = firm.servers["ledger"].tools
-    assert [name for name in tools if may_call(listing, bundle, firm, tools[name], 1)] == [
+    assert [name for name in tools if may_use(listing, bundle, firm, tools[name].uid)] == [
         "read_balance",
         "list_entries",
     ]
@@ -102,7 +102,7 @@ def test_a_bundle_decides_for_its_own_registry_only(kit, firm):
     bundle = kit.loaded(kit.files(ALL), firm)
     other = structs.replace(firm, teams=frozenset({"finance", "platform", "sales"}))
     assert decide(kit.hop(), bundle, other, 1).reason == "policy_error"
-    assert not may_call(kit.hop("analyst", "listTools", LEDGER), bundle, other, firm.servers["ledger"].tools["pay"], 1)
+    assert not may_use(kit.hop("analyst", "listTools", LEDGER), bundle, other, firm.servers["ledger"].tools["pay"].uid)
     assert isinstance(decide(kit.hop(), bundle, structs.replace(firm), 1), Permit)
 
 
@@ -262,7 +262,7 @@ def test_tools_that_only_some_arguments_allow_are_listed(kit, firm):
     cap = f'@id("cap") permit ({INVOKE}) when {{ context has args.ledger.pay && context.args.ledger.pay.amount < 10 }};'
     bundle = kit.loaded(kit.files(cap), firm)
     tools = firm.servers["ledger"].tools
-    assert may_call(kit.hop("analyst", "listTools", LEDGER), bundle, firm, tools["pay"], 1)
+    assert may_use(kit.hop("analyst", "listTools", LEDGER), bundle, firm, tools["pay"].uid)
     assert isinstance(decide(kit.hop(resource=PAY, arguments={"amount": 5, "to": "x"}), bundle, firm, 1), Permit)
     assert isinstance(decide(kit.hop(resource=PAY, arguments={"amount": 50, "to": "x"}), bundle, firm, 1), Deny)
 
@@ -294,13 +294,13 @@ def test_tools_that_only_some_arguments_allow_are_listed(kit, firm):
 def test_forbids_and_lists(kit, firm, forbid, shown):
     bundle = kit.loaded(kit.files(ALL, forbid), firm)
     tool = firm.servers["ledger"].tools["pay"]
-    assert may_call(kit.hop("analyst", "listTools", LEDGER), bundle, firm, tool, 1) is shown
+    assert may_use(kit.hop("analyst", "listTools", LEDGER), bundle, firm, tool.uid) is shown
 
 
 def test_a_tool_of_another_registration_is_not_listed(kit, firm):
     bundle = kit.loaded(kit.files(ALL), firm)
     stranger = kit.tool("ledger", "unknown")
-    assert not may_call(kit.hop("analyst", "listTools", LEDGER), bundle, firm, stranger, 1)
+    assert not may_use(kit.hop("analyst", "listTools", LEDGER), bundle, firm, stranger.uid)
 
 
 def test_ids_with_odd_characters_decide_as_others(kit, firm):
@@ -316,3 +316,32 @@ def test_a_token_that_is_not_unicode_is_denied(kit, firm):
     assert (type(found), found.reason) == (Deny, "policy_error")
     odd_purpose = verdict(kit, firm, [ALL], kit.hop(purpose="\ud800"))
     assert (type(odd_purpose), odd_purpose.reason) == (Deny, "policy_error")
+
+
+def test_a_call_of_several_actions_takes_a_permit_for_each(kit, firm):
+    hear = '@id("hear") permit (principal, action == Action::"subscribe", resource);'
+    read = '@id("read") permit (principal, action == Action::"readResource", resource) when { resource.uri == "x:a" };'
+    hop = kit.hop("analyst", "subscribe", LEDGER)
+    reading = {uri: ("readResource", Uid("McpResource", f"ledger/{uri}")) for uri in ("x:a", "x:b")}
+
+    def listening(*uris):
+        return structs.replace(hop, call=structs.replace(hop.call, also=tuple(reading[uri] for uri in uris)))
+
+    found = verdict(kit, firm, [hear, read], listening("x:a", "x:a"))
+    assert isinstance(found, Permit)
+    assert [policy.id for policy in found.policies] == ["hear", "read"]
+    denied = verdict(kit, firm, [hear, read], listening("x:a", "x:b"))
+    assert (denied.reason, denied.hop.call.action, denied.hop.call.resource) == ("no_permit", *reading["x:b"])
+    assert verdict(kit, firm, [read], listening("x:a")).hop.call.action == "subscribe"
+
+
+def test_a_server_asks_as_itself(kit, firm):
+    ask = '@id("ask") permit (principal in Team::"finance", action == Action::"elicit", resource is Agent);'
+    plain = kit.hop("analyst", "elicit", Uid("Agent", "analyst"))
+    assert isinstance(verdict(kit, firm, [ask], structs.replace(plain, asking="ledger")), Permit)
+    assert verdict(kit, firm, [ask], structs.replace(plain, asking="reports")).reason == "no_permit"
+    assert verdict(kit, firm, [ask], structs.replace(plain, asking="nowhere")).reason == "policy_error"
+    assert verdict(kit, firm, [ask], plain).reason == "policy_error", "an agent can't ask an agent"
+    people = '@id("ask") permit (principal, action == Action::"sample", resource is User);'
+    user_only = kit.hop(None, "sample", Uid("User", "corp|maria"))
+    assert isinstance(verdict(kit, firm, [people], structs.replace(user_only, asking="ledger")), Permit)

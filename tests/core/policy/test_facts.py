@@ -5,7 +5,7 @@ from cedarpy import policies_to_pst
 
 from gateway.core.model import Uid
 from gateway.core.policy.entities import World, registered
-from gateway.core.policy.facts import Facts, Undecided, caller, for_tool, gather, missing
+from gateway.core.policy.facts import Facts, Undecided, caller, gather, missing, using
 from gateway.core.policy.footprint import footprint
 from gateway.core.policy.values import Instant
 
@@ -51,7 +51,7 @@ def test_only_entities_that_are_looked_into_can_be_missing(kit, firm):
 
 def test_a_listing_speaks_of_a_tool_without_arguments(kit, firm):
     asked = caller(kit.hop("analyst", "listTools", Uid("McpServer", "ledger")), firm, World(registered(firm)))
-    call = for_tool(asked, firm.servers["ledger"].tools["pay"])
+    call = using(asked, asked.world.get(Uid("Tool", "ledger/pay")))
     assert (call.action, call.resource) == ("invokeTool", Uid("Tool", "ledger/pay"))
     assert "args" not in call.context
 

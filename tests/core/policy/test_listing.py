@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.core.model import Ask, Permit, Uid
 from gateway.core.policy.bundle import Bundle, compile_bundle
-from gateway.core.policy.decide import decide, may_call
+from gateway.core.policy.decide import decide, may_use
 from gateway.core.policy.listing import list_tree
 from gateway.core.policy.render import render
 from gateway.core.policy.syntax import conditions
@@ -77,7 +77,7 @@ def test_callable_implies_listed(kit, firm, policies, arguments, who, name):
     found = decide(kit.hop(who, resource=Uid("Tool", f"ledger/{name}"), arguments=sent), bundle, firm, 1)
     if isinstance(found, Permit | Ask):
         server = Uid("McpServer", "ledger")
-        assert may_call(kit.hop(who, "listTools", server), bundle, firm, firm.servers["ledger"].tools[name], 1)
+        assert may_use(kit.hop(who, "listTools", server), bundle, firm, firm.servers["ledger"].tools[name].uid)
         assert isinstance(decide(kit.hop(who, "discover", server), bundle, firm, 1), Permit)
 
 
@@ -120,7 +120,7 @@ def test_a_shielded_tag_does_not_hide_a_tool(kit, firm):
     call = kit.hop(resource=Uid("Tool", "ledger/pay"), arguments={"amount": 1, "to": "x"})
     assert isinstance(decide(call, bundle, firm, 1), Permit)
     listing = kit.hop("analyst", "listTools", Uid("McpServer", "ledger"))
-    assert may_call(listing, bundle, firm, firm.servers["ledger"].tools["pay"], 1)
+    assert may_use(listing, bundle, firm, firm.servers["ledger"].tools["pay"].uid)
 
 
 def test_forbids_that_people_can_lift_are_dropped_and_others_kept_as_they_are():

@@ -4,7 +4,7 @@ import pytest
 from msgspec import structs
 
 from gateway.core.model import Ask, Deny, Permit, Uid
-from gateway.core.policy.decide import decide, may_call
+from gateway.core.policy.decide import decide, may_use
 
 LEDGER, PAY = Uid("McpServer", "ledger"), Uid("Tool", "ledger/pay")
 
@@ -111,7 +111,7 @@ def test_finance_reads_and_lists_what_it_may_call(kit, firm):
     assert permitted(call(kit, bundle, "analyst", "discover", LEDGER, chain=chain))
     listing = kit.hop("analyst", "listTools", LEDGER, chain=chain)
     tools = firm.servers["ledger"].tools
-    assert all(may_call(listing, bundle, firm, tool, 1) for tool in tools.values())
+    assert all(may_use(listing, bundle, firm, tool.uid) for tool in tools.values())
     assert denied(call(kit, bundle, "auditor", "invokeTool", None)) == ["no_permit"]
     assert denied(call(kit, bundle, "auditor", "discover", LEDGER)) == ["no_permit"]
 

@@ -5,9 +5,9 @@ from mcp_types import methods
 
 from gateway.core.errors import UpstreamError
 from gateway.core.limits import Limits
-from gateway.core.model import Call, Route
+from gateway.core.model import Call, Route, Uid
 from gateway.core.reasons import Reason
-from gateway.protocols.base import End, Inbound, Listing, Pass
+from gateway.protocols.base import About, Asks, End, Inbound, Listing, Pass
 from gateway.protocols.mcp import classify, filter_listing, parse
 
 ROUTE = Route("mcp", "ledger", "/mcp/ledger", "https://gw.test/mcp/ledger", "https://ledger.test/")
@@ -58,10 +58,19 @@ def test_what_is_passed(call: Call, method: str) -> None:
     assert classify(call, value) == Pass(value)
 
 
-@pytest.mark.parametrize("method", ["elicitation/create", "sampling/createMessage", "roots/list", "ping", "anything"])
-def test_a_request_of_the_server_is_a_hop_of_its_own(call: Call, modern_call: Call, method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "action"),
+    [
+        ("elicitation/create", "elicit"),
+        ("sampling/createMessage", "sample"),
+        ("roots/list", "readRoots"),
+        ("ping", ""),
+        ("anything", ""),
+    ],
+)
+def test_a_request_of_the_server_is_a_hop_of_its_own(call: Call, modern_call: Call, method: str, action: str) -> None:
     value = {**notification(method), "id": "s1"}
-    assert classify(call, value) == Inbound("s1", method, value)
+    assert classify(call, value) == Inbound("s1", method, value, action)
     with pytest.raises(UpstreamError):
         classify(modern_call, value)
 
@@ -79,7 +88,6 @@ def test_a_request_of_the_server_is_a_hop_of_its_own(call: Call, modern_call: Ca
         {"jsonrpc": "2.0", "method": 1},
         {"jsonrpc": "2.0", "method": "notifications/progress", "params": []},
         {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {}},
-        {"jsonrpc": "2.0", "method": "notifications/elicitation/complete", "params": {}},
         {"jsonrpc": "2.0", "method": "notifications/unheard_of", "params": {}},
         {"method": "notifications/progress"},
         [],
@@ -93,11 +101,56 @@ def test_unclassified_is_an_error(call: Call, value: object) -> None:
     assert caught.value.reason is Reason.UPSTREAM_MALFORMED
 
 
-def test_input_that_the_upstream_asks_for_is_not_passed_on(modern_call: Call) -> None:
-    value = response({"resultType": "input_required", "inputRequests": {"a": {"method": "elicitation/create"}}})
-    with pytest.raises(UpstreamError) as caught:
-        classify(modern_call, value)
-    assert caught.value.reason is Reason.NOT_SUPPORTED_YET
+URL = {"method": "elicitation/create", "params": {"mode": "url", "url": "https://x.test/"}}
+ROOTS = {"method": "roots/list"}
+
+
+def required(**members: object) -> dict[str, object]:
+    return response({"resultType": "input_required", **members})
+
+
+def test_input_that_the_upstream_asks_for_is_told_apart(modern_call: Call, call: Call) -> None:
+    value = required(inputRequests={"a": URL, "b": ROOTS}, requestState="s")
+    requests = (Inbound("a", "elicitation/create", URL, "elicitUrl"), Inbound("b", "roots/list", ROOTS, "readRoots"))
+    assert classify(modern_call, value) == Asks(value, requests, "s")
+    with pytest.raises(UpstreamError):
+        classify(call, value)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {},
+        {"inputRequests": {}},
+        {"inputRequests": [URL]},
+        {"inputRequests": {"a": {"method": "ping"}}},
+        {"inputRequests": {"a": {"method": "elicitation/create", "params": {"mode": "other"}}}},
+        {"inputRequests": {"a": {"method": 1}}},
+        {"inputRequests": {"a": {"method": "roots/list", "params": []}}},
+        {"inputRequests": {str(number): ROOTS for number in range(33)}},
+        {"requestState": 1},
+    ],
+)
+def test_an_input_request_that_nobody_could_decide_on_is_an_error(
+    modern_call: Call, members: dict[str, object]
+) -> None:
+    with pytest.raises(UpstreamError):
+        classify(modern_call, required(**members))
+
+
+def test_an_update_is_about_a_resource(call: Call) -> None:
+    value = {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "file:///x"}}
+    assert classify(call, value) == About(value, "McpResource", "file:///x")
+
+
+LISTING = Call(
+    protocol="mcp",
+    version="2026-07-28",
+    method="tools/list",
+    action="listTools",
+    resource=Uid("McpServer", "l"),
+    message={},
+)
 
 
 def tools(*names: object) -> list[dict[str, object]]:
@@ -108,8 +161,8 @@ def test_a_list_is_filtered_in_order(legacy) -> None:
     call = parse(legacy("tools/list", id=7), ROUTE, Limits())
     value = response({"tools": tools("c", "a", "b"), "nextCursor": "n"})
     listing = classify(call, value)
-    assert listing == Listing(value, ("c", "a", "b"))
-    filtered, hidden = filter_listing(value, {"b", "c"})
+    assert listing == Listing(value, ("c", "a", "b"), "Tool")
+    filtered, hidden = filter_listing(call, value, {"b", "c"})
     assert filtered == response({"tools": tools("c", "b"), "nextCursor": "n"})
     assert hidden == ("a",)
 
@@ -117,7 +170,7 @@ def test_a_list_is_filtered_in_order(legacy) -> None:
 @pytest.mark.parametrize("ttl", [3_600_000, 0, 1000, -1, "x", None])
 def test_a_filtered_modern_list_is_private_and_short_lived(ttl: object) -> None:
     value = response({"tools": tools("a", "b"), "resultType": "complete", "cacheScope": "public", "ttlMs": ttl})
-    filtered, _ = filter_listing(value, {"a"})
+    filtered, _ = filter_listing(LISTING, value, {"a"})
     result = filtered["result"]
     assert result["cacheScope"] == "private"
     assert 0 <= result["ttlMs"] <= 5000
@@ -125,7 +178,7 @@ def test_a_filtered_modern_list_is_private_and_short_lived(ttl: object) -> None:
 
 
 def test_a_legacy_list_gets_no_modern_members() -> None:
-    filtered, _ = filter_listing(response({"tools": tools("a")}), {"a"})
+    filtered, _ = filter_listing(LISTING, response({"tools": tools("a")}), {"a"})
     assert filtered["result"].keys() == {"tools"}
 
 
@@ -133,7 +186,7 @@ def test_a_legacy_list_gets_no_modern_members() -> None:
     st.lists(st.text("abcdef", min_size=1, max_size=2), unique=True), st.sets(st.text("abcdef", min_size=1, max_size=2))
 )
 def test_a_filtered_list_holds_exactly_what_was_kept(names: list[str], keep: set[str]) -> None:
-    filtered, hidden = filter_listing(response({"tools": tools(*names)}), keep)
+    filtered, hidden = filter_listing(LISTING, response({"tools": tools(*names)}), keep)
     assert [tool["name"] for tool in filtered["result"]["tools"]] == [name for name in names if name in keep]
     assert list(hidden) == [name for name in names if name not in keep]
 
@@ -145,6 +198,7 @@ def test_a_list_that_can_not_be_filtered_is_an_error(legacy, listed: object) -> 
         classify(call, response({"tools": listed}))
 
 
+OFFERED = {"tools": {"listChanged": True}, "resources": {"subscribe": True}, "logging": {}}
 CAPABILITIES = {
     "tools": {"listChanged": True},
     "resources": {"subscribe": True},
@@ -158,7 +212,7 @@ def test_an_initialize_result_offers_what_is_carried(legacy) -> None:
     call = parse(legacy("initialize", {"protocolVersion": "2025-11-25"}, id=7), ROUTE, Limits())
     result = {"protocolVersion": "2025-06-18", "capabilities": CAPABILITIES, "serverInfo": INFO, "instructions": "i"}
     end = classify(call, response(result))
-    assert end == End(response({**result, "capabilities": {"tools": {}}}), ok=True)
+    assert end == End(response({**result, "capabilities": OFFERED}), ok=True)
     methods.validate_server_result("initialize", "2025-11-25", end.value["result"])
     for wrong in ({**result, "protocolVersion": "2024-11-05"}, {**result, "capabilities": None}):
         with pytest.raises(UpstreamError):
@@ -175,7 +229,7 @@ def test_a_discover_result_offers_what_is_carried(modern) -> None:
     assert isinstance(end, End)
     cut = end.value["result"]
     assert cut["supportedVersions"] == ["2026-07-28", "2025-11-25"]
-    assert (cut["capabilities"], cut["cacheScope"]) == ({"tools": {}}, "private")
+    assert (cut["capabilities"], cut["cacheScope"]) == (OFFERED, "private")
     methods.validate_server_result("server/discover", "2026-07-28", cut)
     with pytest.raises(UpstreamError):
         classify(call, response({**result, "supportedVersions": None}))
@@ -209,4 +263,4 @@ def test_any_value_is_classified_or_an_upstream_error(value: object, method: str
         classified = classify(call, value)
     except UpstreamError:
         return
-    assert isinstance(classified, Pass | Listing | Inbound | End)
+    assert isinstance(classified, Pass | About | Listing | Inbound | Asks | End)

@@ -1,14 +1,15 @@
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mcp_types import jsonrpc_message_adapter
 
 from gateway.core.limits import Limits
 from gateway.core.model import Route
-from gateway.protocols.base import Incoming
+from gateway.protocols.base import Inbound, Incoming
 from gateway.protocols.jsonrpc import dump_json
-from gateway.protocols.mcp import encode, parse, refuse_inbound
+from gateway.protocols.mcp import answer_inbound, encode, parse
 
 ROUTE = Route("mcp", "ledger", "/mcp/ledger", "https://gw.test/mcp/ledger", "https://ledger.test/")
 LIMITS = Limits()
@@ -62,13 +63,26 @@ def test_a_request_without_params_gets_a_trace_too(legacy) -> None:
     assert jsonrpc_message_adapter.validate_json(out.body)
 
 
-def test_an_inbound_request_is_answered_with_an_error(legacy) -> None:
+@pytest.mark.parametrize(
+    ("method", "action", "answer"),
+    [("ping", "", None), ("elicitation/create", "elicit", 1403), ("tools/list", "", -32601)],
+)
+def test_what_the_gateway_answers_a_server_itself(legacy, method: str, action: str, answer: int | None) -> None:
     call = parse(legacy("tools/call", {"name": "pay"}), ROUTE, LIMITS)
-    out = refuse_inbound(call, 9, session="upstream-1")
+    out = answer_inbound(call, Inbound(9, method, {}, action), session="upstream-1")
     body = json.loads(out.body)
-    assert (body["id"], body["error"]["code"]) == (9, -32601)
+    assert (body["id"], body.get("error", {}).get("code")) == (9, answer)
     assert jsonrpc_message_adapter.validate_json(out.body)
     assert dict(out.headers)["Mcp-Session-Id"] == "upstream-1"
+
+
+def test_the_end_of_a_session_has_no_body() -> None:
+    sent = Incoming("DELETE", "", {"mcp-session-id": "sealed", "mcp-protocol-version": "2025-11-25"}, {}, b"")
+    call = parse(sent, ROUTE, LIMITS)
+    assert (call.method, call.action, call.session) == ("DELETE", "notify", "sealed")
+    out = encode(call, session="upstream-1", trace=TRACE)
+    assert (out.http_method, out.body) == ("DELETE", b"")
+    assert dict(out.headers) == {"MCP-Protocol-Version": "2025-11-25", "Mcp-Session-Id": "upstream-1", **TRACE}
 
 
 SCALARS = (

@@ -7,6 +7,7 @@ from gateway.core.limits import Limits
 from gateway.core.model import Route, Uid
 from gateway.core.reasons import Reason
 from gateway.protocols.base import HttpError, Incoming
+from gateway.protocols.jsonrpc import dump_json
 from gateway.protocols.mcp import CARRIED, parse
 from gateway.protocols.mcp.methods import METHODS
 
@@ -78,11 +79,38 @@ def test_only_post(modern, method: str) -> None:
     assert (error.reason, error.status, error.allow) == (Reason.HTTP_METHOD, 405, "POST")
 
 
-@pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_a_session_has_no_standing_stream_yet_and_clients_carry_on(method: str) -> None:
-    error = refused(Incoming(method, "", {"mcp-session-id": "sealed", "accept": "text/event-stream"}, {}, b""))
+def test_a_session_has_no_standing_stream_yet_and_clients_carry_on() -> None:
+    error = refused(Incoming("GET", "", {"mcp-session-id": "sealed", "accept": "text/event-stream"}, {}, b""))
     assert isinstance(error, HttpError)
     assert (error.reason, error.status) == (Reason.NOT_SUPPORTED_YET, 405)
+
+
+@pytest.mark.parametrize("headers", [{}, {"mcp-session-id": "s", "mcp-protocol-version": "2026-07-28"}])
+def test_only_a_session_can_be_ended(headers: dict[str, str]) -> None:
+    assert refused(Incoming("DELETE", "", headers, {}, b"")).reason is Reason.HTTP_METHOD
+
+
+RESPONSE = {"jsonrpc": "2.0", "id": "sealed", "result": {"action": "accept"}}
+
+
+def responding(message: dict[str, object], **headers: str) -> Incoming:
+    media = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+    return Incoming("POST", "", {**media, **headers}, {}, dump_json(message))
+
+
+def test_a_response_answers_the_server_within_a_session() -> None:
+    call = parse(responding(RESPONSE, **{"mcp-session-id": "s"}), ROUTE, LIMITS)
+    assert (call.method, call.action, call.answering, call.session) == ("response", "notify", "sealed", "s")
+    assert (call.message, call.request_id) == (RESPONSE, None)
+    assert refused(responding(RESPONSE)).reason is Reason.MESSAGE_INVALID, "there is no session"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"id": 1}, {"id": None}, {"jsonrpc": "1.0"}, {"error": {"code": 1, "message": "x"}}, {"extra": 1}]
+)
+def test_a_response_that_is_none(wrong: dict[str, object]) -> None:
+    sent = responding({**RESPONSE, **wrong}, **{"mcp-session-id": "s"})
+    assert refused(sent).reason is Reason.MESSAGE_INVALID
 
 
 def test_one_endpoint(modern) -> None:
@@ -202,13 +230,51 @@ def test_a_member_that_a_lax_server_would_take_for_another(legacy, member: str) 
 
 
 @pytest.mark.parametrize("member", ["task", "inputResponses", "requestState"])
-def test_parts_that_need_policies_of_their_own(legacy, member: str) -> None:
+def test_parts_that_a_session_does_not_have_or_that_are_not_carried(legacy, member: str) -> None:
     assert refused(legacy("tools/call", {"name": "pay", member: {}})).reason is Reason.NOT_SUPPORTED_YET
+
+
+def test_a_further_round(modern) -> None:
+    call = parse(modern("tools/call", {"name": "pay", "inputResponses": {}, "requestState": "sealed"}), ROUTE, LIMITS)
+    assert call.state == "sealed"
+    for member, value in (("inputResponses", []), ("requestState", 1)):
+        assert refused(modern("tools/call", {"name": "pay", member: value})).code == -32602
+    assert refused(modern("tools/call", {"name": "pay", "task": {}})).reason is Reason.NOT_SUPPORTED_YET
+
+
+SERVER = Uid("McpServer", "ledger")
 
 
 def test_a_log_level_is_an_action_of_its_own(modern) -> None:
     meta = {VERSION: "2026-07-28", CAPABILITIES: {}, "io.modelcontextprotocol/logLevel": "debug"}
-    assert refused(modern("tools/list", {"_meta": meta})).reason is Reason.NOT_SUPPORTED_YET
+    assert parse(modern("tools/list", {"_meta": meta}), ROUTE, LIMITS).also == (("setLogLevel", SERVER),)
+    wrong = {**meta, "io.modelcontextprotocol/logLevel": "loud"}
+    assert refused(modern("tools/list", {"_meta": wrong})).code == -32602
+
+
+def test_a_subscription_takes_each_list_and_each_resource(modern, legacy) -> None:
+    wanted = {"toolsListChanged": True, "promptsListChanged": False, "resourceSubscriptions": ["file:///x"]}
+    call = parse(modern("subscriptions/listen", {"notifications": wanted}), ROUTE, LIMITS)
+    reading = ("readResource", Uid("McpResource", "ledger/file:///x"))
+    assert (call.action, call.also) == ("subscribe", (("listTools", SERVER), reading))
+    subscribed = parse(legacy("resources/subscribe", {"uri": "file:///x"}), ROUTE, LIMITS)
+    assert (subscribed.resource, subscribed.target, subscribed.also) == (SERVER, "file:///x", (reading,))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        (None, Reason.MESSAGE_INVALID),
+        ({"resourceSubscriptions": "file:///x"}, Reason.MESSAGE_INVALID),
+        ({"resourceSubscriptions": [1]}, Reason.MESSAGE_INVALID),
+        ({"resourceSubscriptions": ["file:///a/../b"]}, Reason.MESSAGE_INVALID),
+        ({"resourceSubscriptions": ["file:///x"] * 65}, Reason.MESSAGE_INVALID),
+        ({"toolsListChanged": "yes"}, Reason.MESSAGE_INVALID),
+        ({"taskIds": ["t"]}, Reason.NOT_SUPPORTED_YET),
+    ],
+)
+def test_subscriptions_that_nobody_could_decide_on(modern, wanted: object, reason: Reason) -> None:
+    assert refused(modern("subscriptions/listen", {"notifications": wanted})).reason is reason
 
 
 KNOWN_PARAMS = {
@@ -222,6 +288,10 @@ KNOWN_PARAMS = {
     "completion/complete": {"ref": {"type": "ref/prompt", "name": "greet"}},
     "initialize": {"protocolVersion": "2025-11-25"},
     "notifications/cancelled": {"requestId": 1},
+    "resources/subscribe": {"uri": "file:///x"},
+    "resources/unsubscribe": {"uri": "file:///x"},
+    "subscriptions/listen": {"notifications": {}},
+    "logging/setLevel": {"level": "debug"},
 }
 RESOURCES = {
     "resources/read": Uid("McpResource", "ledger/file:///x"),
@@ -279,8 +349,6 @@ MESSAGES = st.fixed_dictionaries(
 
 @given(MESSAGES | st.binary(max_size=60), HEADERS)
 def test_anything_is_a_call_or_a_protocol_error(message: object, headers: dict[str, str]) -> None:
-    from gateway.protocols.jsonrpc import dump_json
-
     body = message if isinstance(message, bytes) else dump_json(message)
     media = {"content-type": "application/json", "accept": "*/*"}
     try:
