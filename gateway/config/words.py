@@ -44,6 +44,7 @@ LoopbackOrHttpsUrl = Annotated[str, _text("^https?://", 2048, rule=rules.loopbac
 HostHeader = Annotated[str, _text(max_length=300, rule=rules.host_header)]
 FilePath = Annotated[str, _text(path="file")]
 FolderPath = Annotated[str, _text(path="folder")]
+SocketPath = Annotated[str, _text(path="new", rule=rules.socket_path)]
 NewPath = Annotated[str, _text(path="new")]
 SqliteUrl = Annotated[str, _text("^sqlite:///", rule=rules.sqlite_url, path="sqlite")]
 SecretReference = Annotated[str, _text(_REFERENCE, secret=True)]

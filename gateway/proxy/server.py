@@ -150,15 +150,14 @@ class HttpListener:
         async def read(most: int, seconds: float) -> bytes:
             return await _read_body(request, most, seconds)
 
+        connection = request.get_extra_info("ssl_object")
+        peer = self._tls.peer_of(connection)
+
+        def vouched() -> bool:
+            return peer is None or self._tls.peer_of(connection) is not None
+
         headers = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in request.raw_headers]
-        return Exchange(
-            self._name,
-            request.method,
-            request.raw_path,
-            headers,
-            self._tls.peer_of(request.get_extra_info("ssl_object")),
-            read,
-        )
+        return Exchange(self._name, request.method, request.raw_path, headers, peer, vouched, read)
 
 
 async def _read_body(request: web.BaseRequest, most: int, seconds: float) -> bytes:

@@ -72,6 +72,8 @@ METRIC_AUDIT_FAILURES: Final = "hopgate_audit_failures"
 METRIC_POLICY_LAST_EVALUATED: Final = "hopgate_policy_last_evaluated_timestamp_seconds"
 METRIC_GENERATION: Final = "hopgate_snapshot_generation"
 METRIC_SNAPSHOT_FAILURES: Final = "hopgate_snapshot_failures"
+METRIC_IDENTITY_EXPIRES: Final = "hopgate_identity_expires_timestamp_seconds"
+METRIC_IDENTITY_FAILURES: Final = "hopgate_identity_failures"
 METRIC_UPSTREAM_ERRORS: Final = "hopgate_upstream_errors"
 METRIC_BUILD: Final = "hopgate_build"
 
