@@ -126,10 +126,14 @@ class HttpListener:
         if hop is not None:
             self._running.add(hop)
             hop.add_done_callback(self._running.discard)
-        answer = await self._handle(self._exchange(request))
+        exchange = self._exchange(request)
+        answer = await self._handle(exchange)
         if isinstance(answer.body, bytes):
             response = web.Response(status=answer.status, body=answer.body)
             _set_headers(response, answer)
+            if not exchange.vouched():
+                # What comes next on it would be refused as well; a new connection may prove somebody.
+                response.force_close()
             return response
         return await self._stream(request, answer, answer.body)
 
@@ -154,7 +158,7 @@ class HttpListener:
         peer = self._tls.peer_of(connection)
 
         def vouched() -> bool:
-            return peer is None or self._tls.peer_of(connection) is not None
+            return self._tls.peer_of(connection) is not None if self._name == "data" else True
 
         headers = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in request.raw_headers]
         return Exchange(self._name, request.method, request.raw_path, headers, peer, vouched, read)
