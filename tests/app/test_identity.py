@@ -211,7 +211,7 @@ async def test_a_removed_root_is_refused_at_once(company: Company, agent: StandI
 
 
 async def test_a_dead_agent_is_outlived_until_the_svid_ends(company: Company, agent: StandIn) -> None:
-    agent.say(svid(company, seconds=5))
+    agent.say(svid(company, seconds=6))
     async with through_gateway(company, Ledger()), bare(company) as wire:
         await asyncio.to_thread(agent.stop)
         status, found = await until(company, lambda found: bool(found["checks"]["identity"] != "ok"))

@@ -83,7 +83,7 @@ async def test_a_broken_renewal_is_said_everywhere_and_the_old_one_serves(
 
 
 async def test_an_svid_that_ends_is_given_up(company: Company) -> None:
-    write(company, "own", seconds=4)
+    write(company, "own", seconds=6)
     async with through_gateway(company, Ledger()), bare(company) as wire:
         assert (await post(wire, call("read_balance"))).status_code == 200
         status, found = await until(company, lambda found: not found["ready"])
