@@ -155,14 +155,15 @@ class Company:
     def write(self) -> Path:
         """All files of the configuration; the path of the settings file."""
         self.directory.mkdir(parents=True, exist_ok=True)
+        # First: a running gateway that reads meanwhile must not take the rest for a change under the old settings.
+        # JSON is YAML, without anchors for values that occur twice.
+        self.config.write_text(json.dumps(self.settings, indent=1))
         for path, text in self.policies.items():
             file = self.directory / "policies" / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
         (self.directory / "jwks.json").write_text(json.dumps({"keys": [self._jwk()]}))
-        # JSON is YAML, without anchors for values that occur twice.
         (self.directory / "registry.yaml").write_text(json.dumps(self.registry, indent=1))
-        self.config.write_text(json.dumps(self.settings, indent=1))
         return self.config
 
     def _jwk(self) -> Mapping[str, str]:

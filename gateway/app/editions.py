@@ -135,6 +135,13 @@ def decide_again(gate: Gate, snapshot: Snapshot) -> None:
             lease.end(f"decided again in generation {snapshot.generation}: {why}")
 
 
+def end_unvouched(gate: Gate) -> None:
+    """End every open stream whose caller no trust bundle vouches for any longer."""
+    for lease in tuple(gate.leases):
+        if not lease.vouched():
+            lease.end("the certificate is no longer vouched for")
+
+
 def _refusal(lease: Lease, snapshot: Snapshot) -> str | None:
     now = int(time.time())
     hop = msgspec.structs.replace(lease.hop, now=now * 1000)

@@ -16,6 +16,7 @@ from gateway.config.problems import Problem, Problems
 from gateway.config.secret_references import SecretError, read_or_create, resolve
 from gateway.config.settings import Settings
 from gateway.core.limits import Limits
+from gateway.core.model import Peer
 from gateway.core.registry import Registry
 from gateway.identity.cards import CardError, pinned_key
 from gateway.identity.dev import ensure
@@ -59,7 +60,7 @@ def check(published: Published, path: Path, environ: Mapping[str, str], now: flo
     if settings.identity.source == "pem":
         parts.append(("identity.pem", lambda: material_of(settings, now)))
     if settings.identity.public is not None:
-        parts.append(("identity.public", lambda: public_pair(settings, KeyPair(b"", b""))))
+        parts.append(("identity.public", lambda: public_pair(settings)))
     if not settings.keys.signing.generate:
         parts.append(("keys.signing", lambda: signer_of(settings)))
     if settings.keys.sealing is not None:
@@ -69,7 +70,14 @@ def check(published: Published, path: Path, environ: Mapping[str, str], now: flo
             make()
         except PartError as error:
             problems.append(Problem(str(path), 0, key, str(error).removeprefix(f"{key}: ")))
-    return tuple(problems)
+    return (*problems, *_agent_problems(settings, path))
+
+
+def _agent_problems(settings: Settings, path: Path) -> Iterator[Problem]:
+    api = settings.identity.workload_api
+    if settings.identity.source == "workload_api" and api is not None and not Path(api.socket).is_socket():
+        hint = "serve waits start_seconds for it; correct it, or start the agent"
+        yield Problem(str(path), 0, "identity.workload_api.socket", f"there is no socket {api.socket}", hint, "warning")
 
 
 def sealing_secret(settings: Settings, environ: Mapping[str, str]) -> bytes:
@@ -105,16 +113,30 @@ def material_of(settings: Settings, now: float) -> Material:
             material = ensure(Path(identity.development.directory), identity.trust_domain, hosts=hosts)
         else:
             raise MaterialError("the section is missing")
-        material.identity(now)
+    own_peer(settings, material, now)
     return material
 
 
-def public_pair(settings: Settings, own: KeyPair) -> KeyPair:
-    """The certificate of the public listener: its own, or else the gateway's SVID."""
-    public = settings.identity.public
-    if public is None:
-        return own
+def own_peer(settings: Settings, material: Material, now: float) -> Peer:
+    """Who the gateway is by ``material``.
+
+    Raises:
+        PartError: nobody, or somebody of another trust domain than the configured one.
+    """
+    identity = settings.identity
+    with _named(f"identity.{identity.source}"):
+        peer = material.identity(now)
+        if peer.trust_domain != identity.trust_domain:
+            raise MaterialError(f"the SVID is {peer.spiffe_id}, not of identity.trust_domain {identity.trust_domain}")
+    return peer
+
+
+def public_pair(settings: Settings) -> KeyPair:
+    """The web certificate of the public listener; only where one is configured."""
     with _named("identity.public"):
+        public = settings.identity.public
+        if public is None:
+            raise MaterialError("the section is missing")
         return read_key_pair(Path(public.certificate), Path(public.key))
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gateway.app.editions import Editions
-from gateway.app.identity import Identity
+from gateway.app.editions import Editions, end_unvouched
+from gateway.app.identity import STARTING, Identity, Standing
 from gateway.app.ids import new_id
 from gateway.app.listeners import Ports, new_listeners, start
 from gateway.app.parts import PartError, sealing_secret
@@ -61,7 +61,7 @@ async def serve(
         telemetry = await open_telemetry(settings, environ, stack)
         watch = Watch()
         audit = _audit(settings, telemetry, watch, stack)
-        identity = Identity(settings, telemetry.on_refused, watch.identity_is)
+        identity = Identity(settings, telemetry, watch.identity_is)
         await identity.start()
         editions = Editions(path, published, environ, telemetry)
         gate = await _gate(editions, identity, sealing_secret(settings, environ), audit, telemetry, stack)
@@ -71,8 +71,8 @@ async def serve(
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(audit.run()),
-                tasks.create_task(identity.run()),
-                tasks.create_task(_follow(editions, identity, gate, telemetry, control.reload)),
+                tasks.create_task(identity.run(lambda: end_unvouched(gate))),
+                tasks.create_task(_follow(editions, identity, gate, control.reload)),
             ]
             watch.serving = True
             on_ready(ports)
@@ -85,16 +85,11 @@ async def serve(
                 task.cancel()
 
 
-async def _follow(
-    editions: Editions, identity: Identity, gate: Gate, telemetry: Telemetry, asked: asyncio.Event
-) -> None:
+async def _follow(editions: Editions, identity: Identity, gate: Gate, asked: asyncio.Event) -> None:
     """Take over configuration and certificates as their files change."""
     async for _ in changes(editions.files, asked):
         await editions.reload(gate)
-        try:
-            await identity.reload()
-        except PartError as error:
-            telemetry.log.error("certificate not taken over", problem=str(error))
+        await identity.reload()
 
 
 class Watch:
@@ -103,12 +98,12 @@ class Watch:
     def __init__(self) -> None:
         self.serving = False
         self.draining = False
-        self._identity = "ok"
+        self._identity = STARTING
         self._audit_failed = float("-inf")
 
-    def identity_is(self, state: str) -> None:
-        """``ok``, or what is wrong with the gateway's own SVID."""
-        self._identity = state
+    def identity_is(self, standing: Standing) -> None:
+        """How it stands with the gateway's own SVID now."""
+        self._identity = standing
 
     def audit_failed(self) -> None:
         """A commit failed just now. Without traffic nothing shows that it works again, so this wears off."""
@@ -119,13 +114,12 @@ class Watch:
         self._audit_failed = float("-inf")
 
     def readiness(self, editions: Editions) -> Readiness:
-        """Ready while serving, not draining, with an identity, and able to record."""
-        checks = {
-            "identity": self._identity,
-            "listeners": "draining" if self.draining else "ok" if self.serving else "starting",
-            "audit": "failing" if time.monotonic() - self._audit_failed < AUDIT_SUSPECT_SECONDS else "ok",
-        }
-        ready = all(state == "ok" for state in checks.values())
+        """Ready while serving, not draining, with an SVID, and able to record."""
+        listeners = "draining" if self.draining else "ok" if self.serving else "starting"
+        audit = "failing" if time.monotonic() - self._audit_failed < AUDIT_SUSPECT_SECONDS else "ok"
+        checks = {"identity": self._identity.detail, "listeners": listeners, "audit": audit}
+        # All instances of a host share its agent: one that can't renew yet must not take all of them away.
+        ready = self._identity.usable and listeners == audit == "ok"
         snapshot = editions.current.snapshot
         return Readiness(ready, snapshot.generation, snapshot.digest, editions.state, checks)
 

@@ -68,16 +68,17 @@ def check(path: Path, form: Format) -> None:
 
 async def _run(path: Path, published: Published) -> None:
     control, loop = app.Control(asyncio.Event(), asyncio.Event()), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, control.stop.set)
     loop.add_signal_handler(signal.SIGHUP, control.reload.set)
-    await app.serve(path, published, os.environ, control, _announce(published))
+    await app.serve(path, published, os.environ, control, _announce(published, control))
 
 
-def _announce(published: Published) -> Callable[[app.Ports], None]:
-    settings = published.loaded.settings
+def _announce(published: Published, control: app.Control) -> Callable[[app.Ports], None]:
+    settings, loop = published.loaded.settings, asyncio.get_running_loop()
 
     def announce(ports: app.Ports) -> None:
+        # Not before: a start that waits for its SVID has nothing to finish, and ends as any process does.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, control.stop.set)
         click.echo(f"data    {settings.public_url} (port {ports.data}, client certificate required)", err=True)
         click.echo(f"public  {settings.issuer} (port {ports.public})", err=True)
         click.echo(f"health  http://{settings.listen.health.host}:{ports.health}/readyz", err=True)

@@ -55,7 +55,7 @@ def _issuer_faults(sections: Sections) -> Iterable[Fault]:
 def _production_faults(sections: Sections) -> Iterable[Fault]:
     if sections.identity is not None and sections.identity.source == "development":
         message = "the development CA is refused in production"
-        yield Fault(("identity", "source"), message, "use source: pem, or environment: development")
+        yield Fault(("identity", "source"), message, "use source: workload_api or pem, or environment: development")
     if sections.keys is not None and sections.keys.sealing is None:
         yield Fault(("keys", "sealing"), "production needs a sealing secret", "set file:PATH or env:NAME")
     for index, issuer in enumerate(sections.issuers):

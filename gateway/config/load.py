@@ -109,7 +109,8 @@ def _read_registry(fields: Mapping[str, Any], problems: list[Problem]) -> tuple[
 
 
 def _trust_domains(identity: Identity | None) -> frozenset[str]:
-    if identity is None:
+    if identity is None or identity.source == "workload_api":
+        # The agent knows which domains are federated, and only while it runs.
         return frozenset()
     federated = identity.pem.trust_bundles if identity.source == "pem" and identity.pem is not None else {}
     return frozenset({identity.trust_domain, *federated})

@@ -83,6 +83,13 @@ def network(text: str) -> str | None:
     return None
 
 
+def socket_path(text: str) -> str | None:
+    """The path of a Unix socket; the kernel takes at most 107 bytes."""
+    if text.startswith("unix:"):
+        return f"a socket is written without unix:, as {text.removeprefix('unix:').removeprefix('//')[:140]}"
+    return None if len(text.encode()) <= 107 else "the path of a Unix socket has at most 107 bytes"
+
+
 def spiffe_id(text: str) -> str | None:
     """A SPIFFE ID of a workload (``core.spiffe``)."""
     try:

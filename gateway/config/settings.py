@@ -25,6 +25,7 @@ from gateway.config.words import (
     NewPath,
     OriginUrl,
     SecretReference,
+    SocketPath,
     SqliteUrl,
     TrustDomain,
     WebOrigin,
@@ -105,7 +106,7 @@ class DevelopmentIdentity(Section, frozen=True, kw_only=True, forbid_unknown_fie
 class WorkloadApi(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The SPIFFE Workload API, as a SPIRE agent serves it; certificates and trust bundles rotate by themselves."""
 
-    socket: Annotated[NewPath, Meta(description="Unix socket of the agent, an absolute path.")]
+    socket: Annotated[SocketPath, Meta(description="Path of the agent's Unix socket, without `unix:`.")]
     start_seconds: Annotated[float, Meta(gt=0, le=600, description="How long to wait for the first SVID.")] = 30.0
 
 

@@ -64,7 +64,7 @@ class WorkloadSource:
     """Material from the agent behind a Unix socket, for as long as ``run`` runs.
 
     ``on_update`` gets each usable update, ``on_failure`` each thing that goes wrong, and ``on_withdrawn``
-    says that the last update may no longer be used; all on the event loop.
+    says that the last update may no longer be used, before ``on_failure`` says why; all on the event loop.
 
     Raises:
         ValueError: ``socket`` is neither an absolute path nor ``unix://`` and one.
@@ -151,9 +151,9 @@ class WorkloadSource:
     def _withdraw(self, why: str) -> None:
         self._cancel_expiry()
         held, self._held = self._held, None
-        self._on_failure(f"{self._path}: {why}; there is no SVID to use until the agent sends one")
         if held is not None:
             self._on_withdrawn()
+        self._on_failure(f"{self._path}: {why}; there is no SVID to use until the agent sends one")
 
     def _remaining(self) -> str:
         if self._held is None:

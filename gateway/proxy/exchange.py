@@ -31,6 +31,8 @@ class Exchange(Struct, frozen=True):
     headers: Sequence[tuple[str, str]]
     """Names in lower case, in the order they came."""
     peer: Peer | None
+    vouched: Callable[[], bool]
+    """Whether the connection proves somebody by today's trust bundles; true where nobody has to be proven."""
     read_body: Callable[[int, float], Awaitable[bytes]]
     """``(most bytes, most seconds)`` → body; raises HopError BODY_TOO_LARGE, BODY_SLOW or CLIENT_CLOSED."""
     version: tuple[int, int] = (1, 1)

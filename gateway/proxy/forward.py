@@ -115,7 +115,7 @@ async def _open_stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, rel
 async def _stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Relay) -> AsyncIterator[bytes]:
     """The events on their way to the client. Ends with an answer, or with the reason why there is none."""
     error: HopError | None = HopError(Reason.INTERNAL_ERROR, "the stream broke off")
-    lease = Lease(relay.hop, answer.close)
+    lease = Lease(relay.hop, answer.close, passage.exchange.vouched)
     gate.leases.add(lease)
     gate.streams[relay.caller] += 1
     gate.metrics.stream_opened(relay.protocol)

@@ -10,8 +10,10 @@ from gateway.core.reasons import Reason
 class Lease:
     """One open stream's. ``end`` closes the upstream; whoever reads the stream finds ``ended`` set."""
 
-    def __init__(self, hop: Hop, close: Callable[[], None]) -> None:
+    def __init__(self, hop: Hop, close: Callable[[], None], vouched: Callable[[], bool]) -> None:
         self.hop = hop
+        self.vouched = vouched
+        """Whether today's trust bundles vouch for the caller's connection."""
         self.ended: HopError | None = None
         self._close = close
         ends = [hop.chain.root_expires] + ([] if hop.peer is None else [hop.peer.not_after])

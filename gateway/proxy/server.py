@@ -135,7 +135,8 @@ class HttpListener:
         if hop is not None:
             self._running.add(hop)
             hop.add_done_callback(self._running.discard)
-        answer = await self._handle(self._exchange(request))
+        exchange = self._exchange(request)
+        answer = await self._handle(exchange)
         body = answer.body
         if not isinstance(body, bytes):
             return await self._stream(request, answer, body)
@@ -143,6 +144,9 @@ class HttpListener:
             return await self._stream(request, answer, _pieces(body), length=len(body))
         response = web.Response(status=answer.status, body=body)
         _set_headers(response, answer)
+        if not exchange.vouched():
+            # What comes next on it would be refused as well; a new connection may prove somebody.
+            response.force_close()
         return response
 
     async def _stream(
@@ -177,10 +181,15 @@ class HttpListener:
         async def read(most: int, seconds: float) -> bytes:
             return await _read_body(request, most, seconds)
 
+        connection = request.get_extra_info("ssl_object")
+        peer = self._tls.peer_of(connection)
+
+        def vouched() -> bool:
+            return self._tls.peer_of(connection) is not None if self._name == "data" else True
+
         headers = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in request.raw_headers]
         version = (request.version.major, request.version.minor)
-        peer = self._tls.peer_of(request.get_extra_info("ssl_object"))
-        return Exchange(self._name, request.method, request.raw_path, headers, peer, read, version)
+        return Exchange(self._name, request.method, request.raw_path, headers, peer, vouched, read, version)
 
 
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:

@@ -81,6 +81,12 @@ class Metrics:
         self._snapshot_failures = Counter(
             semconv.METRIC_SNAPSHOT_FAILURES, "configurations refused, the last good one staying", registry=registry
         )
+        self._identity_expires = Gauge(
+            semconv.METRIC_IDENTITY_EXPIRES, "end of the gateway's own SVID, 0 without one", registry=registry
+        )
+        self._identity_failures = Counter(
+            semconv.METRIC_IDENTITY_FAILURES, "certificates that could not be renewed or used", registry=registry
+        )
 
     def decided(self, verdict: Verdict, reason: Reason, protocol: ProtocolName) -> None:
         """A hop ended with a decision, or with an error in its place."""
@@ -157,6 +163,14 @@ class Metrics:
     def publish_refused(self) -> None:
         """A configuration was refused; the snapshot in force stays."""
         self._snapshot_failures.inc()
+
+    def identity_expires(self, at: int) -> None:
+        """The gateway's own SVID ends at Unix time ``at``; 0 where there is none."""
+        self._identity_expires.set(at)
+
+    def identity_failed(self) -> None:
+        """A certificate could not be renewed or used."""
+        self._identity_failures.inc()
 
     def evaluated(self, policies: Iterable[PolicyId], at: float) -> None:
         """``policies`` determined a decision at Unix time ``at``; those of an older snapshot are passed over."""

@@ -129,6 +129,39 @@ def test_keys_and_certificates_are_looked_at_too(company: Company) -> None:
     assert "key" in line
 
 
+def test_a_missing_agent_is_a_warning_and_its_trust_domains_are_not_guessed(company: Company) -> None:
+    company.settings["identity"] = {
+        "trust_domain": "demo.test",
+        "source": "workload_api",
+        "workload_api": {"socket": "agent.sock"},
+    }
+    company.registry["agents"]["cron"]["spiffe_id"] = "spiffe://partner.test/cron"
+    config = company.write()
+    done = check(config)
+    (line,) = done.stderr.splitlines()
+    socket = company.directory / "agent.sock"
+    assert line.startswith(f"{config}: identity.workload_api.socket: warning: there is no socket {socket} (")
+    assert done.returncode == 0
+
+
+def test_an_svid_of_another_trust_domain_is_told(company: Company) -> None:
+    files = company.svid("hopgate")
+    company.settings["identity"] = {
+        "trust_domain": "other.test",
+        "source": "pem",
+        "pem": {
+            "certificate": str(files.certificate),
+            "key": str(files.key),
+            "trust_bundles": {"demo.test": str(files.bundle), "other.test": str(files.bundle)},
+        },
+    }
+    done = check(company.write())
+    assert (
+        "identity.pem: the SVID is spiffe://demo.test/hopgate, not of identity.trust_domain other.test" in done.stderr
+    )
+    assert done.returncode == 1
+
+
 def test_a_secret_that_is_too_short_is_told_by_its_reference_alone(company: Company) -> None:
     company.settings["keys"]["sealing"] = "env:SEAL"
     config = company.write()

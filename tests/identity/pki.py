@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import Any
 
 from cryptography import x509
@@ -27,6 +28,7 @@ class Shape:
 
     uris: Sequence[str] = ()
     dns: Sequence[str] = ()
+    ips: Sequence[str] = ()
     ca: bool = False
     usage: x509.KeyUsage | None = None
     usage_present: bool = True
@@ -80,7 +82,8 @@ def make(name: str, shape: Shape, issuer: Issued | None = None) -> Issued:
     if issuer:
         aki = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
         builder = builder.add_extension(aki, critical=False)
-    names = [*map(x509.UniformResourceIdentifier, shape.uris), *map(x509.DNSName, shape.dns)]
+    names: list[x509.GeneralName] = [*map(x509.UniformResourceIdentifier, shape.uris), *map(x509.DNSName, shape.dns)]
+    names += [x509.IPAddress(ip_address(each)) for each in shape.ips]
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     if shape.extended and not shape.ca:

@@ -167,7 +167,7 @@ class TestAgentGone:
         skew = (NOW + timedelta(hours=1)).timestamp() - time.time() - 0.3
         async with following(agent, clock=lambda: time.time() + skew) as heard:
             await heard.next("withdrawn")
-        assert [kind for kind, _ in heard.events] == ["update", "failure", "withdrawn"]
+        assert [kind for kind, _ in heard.events] == ["update", "withdrawn", "failure"]
 
     async def test_what_first_brought_expires_too(self, world: World, agent: StandIn) -> None:
         agent.say(update(world))
@@ -194,7 +194,7 @@ class TestAgentSaysNo:
             agent.say(update(world))
             await heard.next("update", 2)
         kinds = [kind for kind, _ in heard.events]
-        assert kinds[:3] == ["update", "failure", "withdrawn"]
+        assert kinds[:3] == ["update", "withdrawn", "failure"]
         assert kinds[-1] == "update"
         assert kinds.count("withdrawn") == 1
         return heard

@@ -40,6 +40,8 @@ class StandIn(workload_pb2_grpc.SpiffeWorkloadAPIServicer):
 
     def __init__(self, socket: Path) -> None:
         self.socket = socket
+        self.asked = threading.Event()
+        """Somebody has asked for an SVID."""
         self._changed = threading.Condition()
         self._version = 0
         self._saying: workload_pb2.X509SVIDResponse | grpc.StatusCode | None = None
@@ -68,10 +70,11 @@ class StandIn(workload_pb2_grpc.SpiffeWorkloadAPIServicer):
         if ("workload.spiffe.io", "true") not in context.invocation_metadata():
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "security header missing from request")
         context.add_callback(self._wake)
+        self.asked.set()
         seen = 0
         while context.is_active():
             with self._changed:
-                while self._version == seen and context.is_active():
+                while (self._version == seen or self._saying is None) and context.is_active():
                     self._changed.wait()
                 said, seen = self._saying, self._version
             if isinstance(said, grpc.StatusCode):

@@ -89,13 +89,21 @@ class Domain:
         """End the agent; its socket answers no more."""
         await self.running.aclose()
 
-    async def register(self, path: str, *, federates_with: str) -> None:
-        """An entry for processes of this user, which may also verify workloads of the other domain."""
-        await self.command(
-            *("entry", "create", "-parentID", f"spiffe://{self.name}/node", "-spiffeID", f"spiffe://{self.name}{path}"),
-            *("-selector", f"unix:uid:{os.getuid()}", "-x509SVIDTTL", str(SVID_SECONDS)),
-            *("-federatesWith", f"spiffe://{federates_with}"),
-        )
+    async def documented(self, words: str, folder: Path) -> None:
+        """Run ``spire-server`` as a line of the documentation says, for processes of this user; files in ``folder``."""
+        command, _, output = words.partition(" > ")
+        found = command.split()
+        found = [str(folder / each) if each.endswith(".json") else each for each in found]
+        found = [f"unix:uid:{os.getuid()}" if each.startswith("unix:user:") else each for each in found]
+        if found[0] == "entry":
+            found += ["-x509SVIDTTL", str(SVID_SECONDS)]
+        said = await self.command(*found)
+        if output:
+            (folder / output).write_text(said)
+
+    async def mint(self, path: str, folder: Path) -> None:
+        """A long-lived SVID as ``svid.pem``, ``key.pem`` and ``bundle.pem`` of ``folder``, for what can't rotate."""
+        await self.command("x509", "mint", "-spiffeID", f"spiffe://{self.name}{path}", "-write", str(folder))
 
     async def federate(self, spiffe_id: str, domain: str) -> None:
         """Let the entry of ``spiffe_id`` verify workloads of ``domain`` again."""

@@ -1,25 +1,39 @@
 """The gateway's identity by SPIRE itself: two trust domains, each with its server and its agent.
 
 ``gateway.test`` is the gateway's domain, ``partner.test`` the caller's; both know the other's roots. A real
-mTLS listener and real callers, each with an SVID that its agent replaces every second or so.
+mTLS listener and real callers, each with an SVID that its agent replaces every second or so. The servers are set up by
+the commands of ``docs/SPIRE.md``, and a whole gateway runs by its settings.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import re
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import aiohttp
+import jwt
 import pytest
 import pytest_asyncio
+import uvicorn
 from aiohttp import web
+from ruamel.yaml import YAML
 
+from gateway.core.audit import DecisionRecord
 from gateway.core.model import SpiffeId
 from gateway.identity.material import Material
 from gateway.identity.rotation import RotatingClient, RotatingServer
 from gateway.identity.svid import Refusal
 from gateway.identity.workload_api import Backoff, WorkloadSource
+from tests.company import Company
+from tests.gateways import listening
+from tests.gateways import running as gateway_of
 from tests.peers.spire import Domain, spire
+from tests.wire.ledger import Ledger
+from tests.wire.mcp_calls import call, headers_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -27,6 +41,12 @@ GATEWAY, CALLER = SpiffeId("spiffe://gateway.test/hopgate"), SpiffeId("spiffe://
 START_SECONDS = 20.0
 SETTLE_SECONDS = 15.0
 Refused = (aiohttp.ClientError, OSError)
+DOCUMENTED = (Path(__file__).parents[2] / "docs/SPIRE.md").read_text()
+
+
+def here(text: str) -> str:
+    """The documentation's names, as the tests' domains."""
+    return text.replace("example.com", "gateway.test").replace("partner.org", "partner.test")
 
 
 @dataclass(frozen=True)
@@ -36,12 +56,11 @@ class Domains:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def domains() -> AsyncIterator[Domains]:
+async def domains(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Domains]:
     async with spire("gateway.test") as gateway, spire("partner.test") as partner:
-        await gateway.trust("partner.test", await partner.bundle())
-        await partner.trust("gateway.test", await gateway.bundle())
-        await gateway.register("/hopgate", federates_with="partner.test")
-        await partner.register("/caller", federates_with="gateway.test")
+        folder = tmp_path_factory.mktemp("bundles")
+        for server, words in re.findall(r"^(\S+)\$ spire-server (.*)$", here(DOCUMENTED), re.MULTILINE):
+            await {"gateway.test": gateway, "partner.test": partner}[server].documented(words, folder)
         yield Domains(gateway, partner)
 
 
@@ -216,3 +235,68 @@ async def test_caller_knows_the_gateway_by_its_name_only(domains: Domains) -> No
         async with aiohttp.ClientSession() as session:
             with pytest.raises(aiohttp.ClientSSLError):
                 await session.post(f"https://127.0.0.1:{it.port}/", ssl=wrong)
+
+
+def documented_settings(domains: Domains) -> Mapping[str, Any]:
+    """The settings of the documentation, with the socket of this domain's agent."""
+    found = re.search(r"^```yaml\n(.*?)^```", here(DOCUMENTED), re.DOTALL | re.MULTILINE)
+    assert found is not None
+    settings: dict[str, Any] = YAML(typ="safe").load(found[1])
+    settings["identity"]["workload_api"]["socket"] = str(domains.gateway.socket)
+    return settings
+
+
+@asynccontextmanager
+async def whole_gateway(domains: Domains, company: Company, ledger: Ledger) -> AsyncIterator[None]:
+    """The company's gateway by the documented settings, and a ledger with an SVID of the same domain."""
+    company.settings |= documented_settings(domains)
+    company.registry["agents"]["planner"]["spiffe_id"] = CALLER
+    company.registry["servers"]["ledger"]["upstream"]["spiffe_id"] = "spiffe://gateway.test/server/ledger"
+    await domains.gateway.mint("/server/ledger", company.directory)
+    config = uvicorn.Config(
+        ledger.application,
+        host="127.0.0.1",
+        port=company.upstreams["ledger"],
+        log_level="warning",
+        ssl_certfile=str(company.directory / "svid.pem"),
+        ssl_keyfile=str(company.directory / "key.pem"),
+        ssl_ca_certs=str(company.directory / "bundle.pem"),
+        ssl_cert_reqs=ssl.CERT_REQUIRED,
+    )
+    async with listening(config), gateway_of(company):
+        yield
+
+
+async def test_whole_gateway_serves_a_federated_agent_while_svids_rotate(domains: Domains, tmp_path: Path) -> None:
+    company, ledger = Company(tmp_path), Ledger(stateless=True, json_response=True)
+    url, message = f"{company.data_url}/mcp/ledger", call("read_balance")
+    headers = {**headers_of(message), "Authorization": f"Bearer {company.token(url)}"}
+    client, done, statuses = RotatingClient(lambda reason, detail: None), asyncio.Event(), list[int]()
+
+    async def load(keep: bool) -> None:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=not keep)) as session:
+            while not done.is_set():
+                context = client.current.context(GATEWAY)
+                async with session.post(url, json=message, headers=headers, ssl=context) as response:
+                    statuses.append(response.status)
+                    assert (await response.json())["result"]["structuredContent"]["balance"] == 128150
+
+    def shown() -> set[str]:
+        """Certificates that the gateway showed the ledger: a token is bound to the one it travelled with."""
+        tokens = [found["authorization"].removeprefix("Bearer ") for found in ledger.headers]
+        return {jwt.decode(token, options={"verify_signature": False})["cnf"]["x5t#S256"] for token in tokens}
+
+    async with whole_gateway(domains, company, ledger), party(domains.partner, client) as caller:
+        await caller.until_domains("gateway.test", "partner.test")
+        before = len(caller.updates)
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(4):
+                tasks.create_task(load(keep=number % 2 == 0))
+            await caller.until(lambda: len(caller.updates) >= before + 4)
+            done.set()
+        assert caller.failures == []
+    assert set(statuses) == {200}
+    assert len(statuses) > 40
+    assert len(shown()) > 2
+    hops = [found.record for found in company.records() if isinstance(found.record, DecisionRecord)]
+    assert {hop.chain.actors for hop in hops} == {(CALLER,)}

@@ -82,6 +82,8 @@ def test_audit_tokens_and_failures(metrics):
     metrics.upstream_failed(Reason.UPSTREAM_TIMEOUT)
     metrics.refused_unrecorded(Reason.ROUTE_UNKNOWN)
     metrics.publish_refused()
+    metrics.identity_expires(1700000000)
+    metrics.identity_failed()
     assert value(metrics, "hopgate_audit_records_total") == 64
     assert value(metrics, "hopgate_audit_commit_seconds_count") == 1
     assert value(metrics, "hopgate_audit_pending_records") == 3
@@ -90,6 +92,8 @@ def test_audit_tokens_and_failures(metrics):
     assert value(metrics, "hopgate_upstream_errors_total", reason="upstream_timeout") == 1
     assert value(metrics, "hopgate_refused_unrecorded_total", reason="route_unknown") == 1
     assert value(metrics, "hopgate_snapshot_failures_total") == 1
+    assert value(metrics, "hopgate_identity_expires_timestamp_seconds") == 1700000000
+    assert value(metrics, "hopgate_identity_failures_total") == 1
     assert value(metrics, "hopgate_build_info", version="1.2.3") == 1
 
 
