@@ -17,6 +17,7 @@ from gateway.protocols.jsonrpc import dump_json, parse_answer
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.exchange import Answer
 from gateway.proxy.gate import Gate, Passage, client_of
+from gateway.proxy.observe import server_of
 from gateway.proxy.refuse import record_outcome
 from gateway.telemetry import semconv
 
@@ -33,7 +34,7 @@ async def answer(gate: Gate, passage: Passage, permit: Permit) -> Answer:
     upstream = passage.snapshot.registry.upstream_of(route)
     if upstream is None:
         raise UpstreamError(Reason.UPSTREAM_UNREACHABLE, f"{route.path} has no upstream")
-    with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT) as span:
+    with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, server_of(upstream)) as span:
         outgoing = adapter_of(route.protocol).encode(call, None, span.traceparent(), passage.snapshot)
         found = await gate.upstreams.fetch_card(upstream, outgoing, client_of(gate, passage), passage.limits)
         try:

@@ -18,6 +18,7 @@ from gateway.proxy.adapters import adapter_of
 from gateway.proxy.exchange import Answer, Headers
 from gateway.proxy.gate import Gate, Passage, client_of
 from gateway.proxy.lease import Lease
+from gateway.proxy.observe import server_of
 from gateway.proxy.refuse import observe_failure, record_outcome, reply_to
 from gateway.proxy.relay import Relay
 from gateway.proxy.upstream import UpstreamAnswer
@@ -47,7 +48,7 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
     if hop.call.request_id is not None:
         # Any answer may be a stream: better refused now than once the upstream has done its work.
         _check_streams(gate, passage, relay)
-    with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT) as span:
+    with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, server_of(upstream)) as span:
         adapter = adapter_of(hop.route.protocol)
         outgoing = adapter.encode(hop.call, passage.upstream_session, span.traceparent(), snapshot)
         with gate.metrics.stage("upstream"):
