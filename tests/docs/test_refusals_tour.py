@@ -1,7 +1,6 @@
 """``docs/REFUSALS.md`` is what a reader sees: each command is run against the demo, each answer compared."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import is_as_printed, steps
 from tests.peers.parts import require
 
 ROOT = Path(__file__).parents[2]
@@ -18,14 +18,6 @@ PAGE = ROOT / "docs" / "REFUSALS.md"
 UP = "up until ctrl-c"
 SECONDS = 120
 END = "--end of the answer--"
-
-
-def steps(page: str) -> Iterator[tuple[str, str]]:
-    """Each command of the page's console blocks, and the answer that stands below it."""
-    for block in re.findall(r"^```console\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, answer = part.partition("\n")
-            yield command, answer
 
 
 @pytest.fixture
@@ -61,6 +53,6 @@ def test_every_answer_is_as_printed(demo: Path) -> None:
     wrong = [
         f"$ {command}\nexpected: {expected}\nanswered: {answer}"
         for (command, expected), answer in zip(told, answers, strict=False)
-        if not re.fullmatch(".*".join(map(re.escape, expected.strip().split("…"))), answer.strip(), re.DOTALL)
+        if not is_as_printed(expected, answer)
     ]
     assert not wrong, "\n\n".join(wrong)
