@@ -25,8 +25,12 @@ PEERS = ROOT / "tests" / "peers"
 MINIMUM = (3, 11)
 LOCKS = {"demo": "demo.txt", "test": "test.txt", "bench": "test.txt"}
 INCLUDES = {"demo": ("demo",), "test": ("demo", "test", "bench"), "bench": ("demo", "test", "bench")}
-DEBIAN = {"demo": {}, "test": {"curl": "curl", "openssl": "openssl"}, "bench": {"nginx": "nginx"}}
-"""Command → Debian package, by what is made."""
+DEBIAN = {
+    "demo": {},
+    "test": {"curl": "curl", "openssl": "openssl", "gcc": "gcc libc6-dev"},
+    "bench": {"nginx": "nginx"},
+}
+"""Command → Debian packages, by what is made."""
 
 LAUNCHER = """#!{python}
 import sys
@@ -178,17 +182,26 @@ def install_debian_parts(what: str) -> None:
     if not missing:
         return
     if is_root():
-        apt_install(sorted(missing.values()))
+        apt_install(sorted({package for packages in missing.values() for package in packages.split()}))
         return
     for command, package in missing.items():
         say(f"left out: {command}; type: sudo apt install {package}")
+
+
+def build_spire() -> None:
+    """SPIRE's binaries, once into the cache: in CI always, elsewhere by whoever wants those tests."""
+    if os.environ.get("CI", "").lower() in {"", "0", "false"}:
+        return
+    say("SPIRE for its tests: built once into ~/.cache/hopgate, which takes minutes")
+    path = f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    run([PEERS / "build_spire"], env={**os.environ, "PATH": path})
 
 
 def install_parts(what: str) -> None:
     """Everything beside Python. A part that can't be had is named in one line and left out."""
     steps: dict[str, Callable[[], None]] = {"Debian packages": partial(install_debian_parts, what)}
     if what == "test":
-        steps["npm peers"] = install_npm_peers
+        steps |= {"npm peers": install_npm_peers, "SPIRE": build_spire}
     for name, step in steps.items():
         try:
             step()

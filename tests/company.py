@@ -5,11 +5,13 @@ Everything is real: X.509-SVIDs from the development CA, ES256 user tokens, YAML
 
 import base64
 import json
+import random
 import socket
 import ssl
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +73,12 @@ SCOPES = [
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nothing holds, below those that the kernel gives to clients: none of them takes it meanwhile."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Company:

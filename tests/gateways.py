@@ -32,16 +32,17 @@ async def running(company: Company) -> AsyncIterator[app.Ports]:
     """The company's gateway, serving until the block ends."""
     published = app.prepare(company.write(), os.environ)
     assert not isinstance(published, Problems), str(published)
-    stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
+    control = app.Control(asyncio.Event(), asyncio.Event())
+    ready = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as tasks:
-        serving = tasks.create_task(app.serve(published, os.environ, stop, ready.set_result))
+        serving = tasks.create_task(app.serve(company.config, published, os.environ, control, ready.set_result))
         await asyncio.wait([ready, serving], return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
             await serving
         try:
             yield ready.result()
         finally:
-            stop.set()
+            control.stop.set()
 
 
 class Announcing(uvicorn.Server):

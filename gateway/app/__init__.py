@@ -2,6 +2,6 @@
 
 from gateway.app.listeners import Ports
 from gateway.app.parts import PartError, check, prepare
-from gateway.app.serve import serve
+from gateway.app.serve import Control, serve
 
-__all__ = ["PartError", "Ports", "check", "prepare", "serve"]
+__all__ = ["Control", "PartError", "Ports", "check", "prepare", "serve"]

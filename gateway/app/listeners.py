@@ -5,16 +5,15 @@ from contextlib import AsyncExitStack
 
 from msgspec import Struct
 
+from gateway.app.identity import Identity
 from gateway.app.parts import PartError
 from gateway.config.settings import Settings
 from gateway.core.reasons import Reason
-from gateway.identity.material import KeyPair, Material
-from gateway.identity.tls import OnRefused, public_context, server_context
 from gateway.proxy.exchange import Listener
 from gateway.proxy.gate import Gate
 from gateway.proxy.health import HealthListener
 from gateway.proxy.pipeline import Pipeline
-from gateway.proxy.server import HttpListener, OnMalformed
+from gateway.proxy.server import HttpListener, OnMalformed, Tls
 
 
 class Ports(Struct, frozen=True):
@@ -25,11 +24,11 @@ class Ports(Struct, frozen=True):
     health: int
 
 
-def new_listeners(
-    gate: Gate, material: Material, public: KeyPair, on_refused: OnRefused
-) -> Mapping[Listener, HttpListener]:
+def new_listeners(gate: Gate, identity: Identity) -> Mapping[Listener, HttpListener]:
     """The data listener, which requires an SVID, and the public one, which asks for no certificate."""
-    handle, limits = Pipeline(gate).handle, gate.snapshot().limits
+    handle, limits = Pipeline(gate).handle, gate.edition().snapshot.limits
+    data = Tls(identity.server.context, identity.server.peer_of)
+    public = Tls(identity.public.context, lambda connection: None)
 
     def malformed(name: Listener) -> OnMalformed:
         def count(kind: str) -> None:
@@ -39,8 +38,8 @@ def new_listeners(
         return count
 
     return {
-        "data": HttpListener("data", handle, server_context(material, on_refused), limits, malformed("data")),
-        "public": HttpListener("public", handle, public_context(public), limits, malformed("public")),
+        "data": HttpListener("data", handle, data, limits, malformed("data")),
+        "public": HttpListener("public", handle, public, limits, malformed("public")),
     }
 
 

@@ -33,8 +33,8 @@ class PartError(Exception):
     """A configured part can't be used. The text names the setting, the thing and the cause."""
 
 
-def prepare(path: Path, environ: Mapping[str, str]) -> Published | Problems:
-    """The compiled configuration, with the key that digests sensitive values in records.
+def prepare(path: Path, environ: Mapping[str, str], generation: int = 1) -> Published | Problems:
+    """The compiled configuration as ``generation``, with the key that digests sensitive values in records.
 
     Raises:
         PartError: the sealing secret can't be had.
@@ -42,7 +42,7 @@ def prepare(path: Path, environ: Mapping[str, str]) -> Published | Problems:
     loaded = load(path, environ)
     if isinstance(loaded, Problems):
         return loaded
-    return compile_loaded(loaded, 1, digest_key(sealing_secret(loaded.settings, environ)))
+    return compile_loaded(loaded, generation, digest_key(sealing_secret(loaded.settings, environ)))
 
 
 def check(published: Published, path: Path, environ: Mapping[str, str], now: float) -> tuple[Problem, ...]:

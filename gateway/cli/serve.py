@@ -33,14 +33,17 @@ _config = click.option(
 @click.command()
 @_config
 def serve(path: Path) -> None:
-    """Run the gateway until SIGTERM or SIGINT; open streams may then finish within a limit."""
+    """Run the gateway until SIGTERM or SIGINT; open streams may then finish within a limit.
+
+    Changed files are taken over as they come, or at once on SIGHUP; what can't be used is refused as a whole.
+    """
     try:
         published = app.prepare(path, os.environ)
         if isinstance(published, Problems):
             _report(published.items)
             sys.exit(1)
         _report(published.warnings)
-        uvloop.run(_run(published))
+        uvloop.run(_run(path, published))
     except app.PartError as error:
         click.echo(f"hopgate serve: {error}", err=True)
         sys.exit(1)
@@ -63,11 +66,12 @@ def check(path: Path, form: Format) -> None:
     sys.exit(1 if any(problem.severity == "error" for problem in found) else 0)
 
 
-async def _run(published: Published) -> None:
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+async def _run(path: Path, published: Published) -> None:
+    control, loop = app.Control(asyncio.Event(), asyncio.Event()), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await app.serve(published, os.environ, stop, _announce(published))
+        loop.add_signal_handler(number, control.stop.set)
+    loop.add_signal_handler(signal.SIGHUP, control.reload.set)
+    await app.serve(path, published, os.environ, control, _announce(published))
 
 
 def _announce(published: Published) -> Callable[[app.Ports], None]:

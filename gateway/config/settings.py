@@ -101,6 +101,13 @@ class DevelopmentIdentity(Section, frozen=True, kw_only=True, forbid_unknown_fie
     directory: Annotated[NewPath, Meta(description="Folder that the development CA is kept in.")]
 
 
+class WorkloadApi(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The SPIFFE Workload API, as a SPIRE agent serves it; certificates and trust bundles rotate by themselves."""
+
+    socket: Annotated[NewPath, Meta(description="Unix socket of the agent, an absolute path.")]
+    start_seconds: Annotated[float, Meta(gt=0, le=600, description="How long to wait for the first SVID.")] = 30.0
+
+
 class ServerCertificate(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A web certificate for the public listener, in place of the gateway's SVID."""
 
@@ -112,8 +119,11 @@ class Identity(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who the gateway is, and whom it believes."""
 
     trust_domain: Annotated[TrustDomain, Meta(description="The gateway's own SPIFFE trust domain.")]
-    source: Annotated[Literal["pem", "development"], Meta(description="Where the gateway's SVID comes from.")]
+    source: Annotated[
+        Literal["pem", "workload_api", "development"], Meta(description="Where the gateway's SVID comes from.")
+    ]
     pem: Annotated[PemIdentity | None, Meta(description="For `source: pem`.")] = None
+    workload_api: Annotated[WorkloadApi | None, Meta(description="For `source: workload_api`.")] = None
     development: Annotated[
         DevelopmentIdentity | None, Meta(description="For `source: development`; refused in production.")
     ] = None
@@ -123,6 +133,8 @@ class Identity(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """The section that ``source`` names is there, and covers the own trust domain."""
         if self.source == "pem" and self.pem is None:
             yield Fault(("pem",), "source: pem needs this section", "set certificate, key and trust_bundles")
+        if self.source == "workload_api" and self.workload_api is None:
+            yield Fault(("workload_api",), "source: workload_api needs this section", "set socket")
         if self.source == "development" and self.development is None:
             yield Fault(("development",), "source: development needs this section", "set directory")
         if self.source == "pem" and self.pem is not None and self.trust_domain not in self.pem.trust_bundles:

@@ -114,6 +114,16 @@ def resume(agent: Agent, token: HopToken, route: Route, registry: Registry, now:
     )
 
 
+def standing(chain: Chain, registry: Registry) -> None:
+    """Check that every agent of a chain that goes on is still registered and active.
+
+    Raises:
+        HopError: AGENT_UNREGISTERED or AGENT_SUSPENDED.
+    """
+    for actor in chain.actors:
+        _active_name(actor, registry)
+
+
 def calling_agent(peer: Peer, registry: Registry, now: int) -> Agent:
     """The registered, active agent behind a verified peer.
 

@@ -35,6 +35,8 @@ class Reason(StrEnum):
     AGENT_UNREGISTERED = "agent_unregistered"
     AGENT_SUSPENDED = "agent_suspended"
     CERTIFICATE_EXPIRED = "certificate_expired"
+    TRUST_WITHDRAWN = "trust_withdrawn"
+    IDENTITY_UNAVAILABLE = "identity_unavailable"
 
     ENTRY_POINT_REQUIRED = "entry_point_required"
     ROOT_TOKEN_BOUND = "root_token_bound"
@@ -146,6 +148,14 @@ _MEANINGS: dict[Reason, Meaning] = {
     Reason.AGENT_SUSPENDED: Meaning(403, "the agent is registered but not active", "ask the agent's owner"),
     Reason.CERTIFICATE_EXPIRED: Meaning(
         403, "the client certificate expired while its connection was open", "reconnect with a current certificate"
+    ),
+    Reason.TRUST_WITHDRAWN: Meaning(
+        403,
+        "the root that vouched for the connection's certificate is no longer trusted",
+        "reconnect with a current SVID",
+    ),
+    Reason.IDENTITY_UNAVAILABLE: Meaning(
+        503, "the gateway has no certificate of its own at present", "check the source of the gateway's SVID"
     ),
     Reason.ENTRY_POINT_REQUIRED: Meaning(
         403,

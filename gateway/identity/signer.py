@@ -18,6 +18,7 @@ from gateway.identity.jwks import Keys
 
 ALGORITHM = "ES256"
 HOP_TOKEN_TYPE = "at+jwt"
+MAX_PREVIOUS = 8
 
 
 class SigningKeyError(ValueError):
@@ -32,6 +33,7 @@ class Signer:
         if not all(isinstance(key.curve, ec.SECP256R1) for key in public):
             raise SigningKeyError("a signing key is not on P-256, as ES256 needs")
         self._current = current
+        self._previous = tuple(previous)
         jwks = [_public_jwk(key) for key in public]
         self._jwks = {"keys": list({jwk["kid"]: jwk for jwk in jwks}.values())}
         self._algorithm = ECAlgorithm(ECAlgorithm.SHA256)
@@ -42,6 +44,13 @@ class Signer:
 
     def __repr__(self) -> str:
         return f"Signer(kid={self.kid!r})"
+
+    def succeeded_by(self, newer: "Signer") -> "Signer":
+        """``newer``, still publishing this one's keys: tokens that are under way verify until they end."""
+        if newer.kid == self.kid:
+            return self
+        kept = (self._current.public_key(), *self._previous)[:MAX_PREVIOUS]
+        return Signer(newer._current, kept)
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """A compact JWS of ``claims`` with ``typ: at+jwt`` (RFC 9068 §2.1). A secret."""

@@ -16,7 +16,8 @@ from gateway.protocols.a2a import rewrite_card
 from gateway.protocols.jsonrpc import dump_json, parse_answer
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.exchange import Answer
-from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.gate import Gate, Passage, client_of
+from gateway.proxy.observe import server_of
 from gateway.proxy.refuse import record_outcome
 from gateway.telemetry import semconv
 
@@ -33,9 +34,9 @@ async def answer(gate: Gate, passage: Passage, permit: Permit) -> Answer:
     upstream = passage.snapshot.registry.upstream_of(route)
     if upstream is None:
         raise UpstreamError(Reason.UPSTREAM_UNREACHABLE, f"{route.path} has no upstream")
-    with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT) as span:
+    with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, server_of(upstream)) as span:
         outgoing = adapter_of(route.protocol).encode(call, None, span.traceparent(), passage.snapshot)
-        found = await gate.upstreams.fetch_card(upstream, outgoing)
+        found = await gate.upstreams.fetch_card(upstream, outgoing, client_of(gate, passage), passage.limits)
         try:
             if found.status != 200 or found.kind != "json":
                 raise UpstreamError(Reason.UPSTREAM_STATUS, f"the upstream answered {found.status}")
@@ -47,9 +48,13 @@ async def answer(gate: Gate, passage: Passage, permit: Permit) -> Answer:
     ):
         raise UpstreamError(Reason.UPSTREAM_IDENTITY, "the card is not signed by the registered card_key")
     rewritten = rewrite_card(
-        card, route.resource, clients=route.clients, user=route.user, issuers=gate.documents.authorization_servers
+        card,
+        route.resource,
+        clients=route.clients,
+        user=route.user,
+        issuers=passage.edition.documents.authorization_servers,
     )
-    body = dump_json(sign_card(rewritten, gate.signer, jwks_url(gate.issuer)))
+    body = dump_json(sign_card(rewritten, passage.edition.signer, jwks_url(passage.edition.issuer)))
     # Of the unsigned card: ES256 signatures differ each time, the card doesn't.
     etag = f'"{hashlib.sha256(dump_json(rewritten)).hexdigest()}"'
     return await _finished(gate, passage, body, etag)

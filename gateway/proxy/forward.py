@@ -16,7 +16,9 @@ from gateway.protocols.jsonrpc import parse_answer
 from gateway.protocols.sse import Comment, Event, SseParser, encode_comment, encode_event, encode_message
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.exchange import Answer, Headers
-from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.gate import Gate, Passage, client_of
+from gateway.proxy.lease import Lease
+from gateway.proxy.observe import server_of
 from gateway.proxy.refuse import observe_failure, record_outcome, reply_to
 from gateway.proxy.relay import Relay
 from gateway.proxy.upstream import UpstreamAnswer
@@ -46,11 +48,11 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
     if hop.call.request_id is not None:
         # Any answer may be a stream: better refused now than once the upstream has done its work.
         _check_streams(gate, passage, relay)
-    with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT) as span:
+    with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, server_of(upstream)) as span:
         adapter = adapter_of(hop.route.protocol)
         outgoing = adapter.encode(hop.call, passage.upstream_session, span.traceparent(), snapshot)
         with gate.metrics.stage("upstream"):
-            answer = await gate.upstreams.send(grant, upstream, outgoing)
+            answer = await gate.upstreams.send(grant, upstream, outgoing, client_of(gate, passage), passage.limits)
     try:
         _check_status(answer, passage)
         if answer.kind == "sse":
@@ -102,30 +104,33 @@ async def _open_stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, rel
 async def _stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Relay) -> AsyncIterator[bytes]:
     """The events on their way to the client. Ends with an answer, or with the reason why there is none."""
     error: HopError | None = HopError(Reason.INTERNAL_ERROR, "the stream broke off")
+    lease = Lease(relay.hop, answer.close)
+    gate.leases.add(lease)
     gate.streams[relay.caller] += 1
     gate.metrics.stream_opened(relay.protocol)
     try:
         yield b""
-        async for piece in _events(passage, answer, relay):
+        async for piece in _events(passage, answer, relay, lease):
             yield piece
         error = None
     except HopError as failed:
-        error = failed
-        observe_failure(gate, passage, failed)
-        yield encode_event(Event(reply_to(gate, passage, failed).body.decode()))
+        error = lease.ended or failed
+        observe_failure(gate, passage, error)
+        yield encode_event(Event(reply_to(gate, passage, error).body.decode()))
     except (GeneratorExit, asyncio.CancelledError):
         error = gate.cut_off()
         raise
     finally:
         answer.close()
+        gate.leases.discard(lease)
         gate.streams[relay.caller] -= 1
         gate.metrics.stream_closed(relay.protocol)
         await _finish(gate, passage, relay.outcome(200, error))
 
 
-async def _events(passage: Passage, answer: UpstreamAnswer, relay: Relay) -> AsyncIterator[bytes]:
+async def _events(passage: Passage, answer: UpstreamAnswer, relay: Relay, lease: Lease) -> AsyncIterator[bytes]:
     parser = SseParser(passage.limits.event_bytes)
-    async for piece in _leased(passage, answer, relay):
+    async for piece in _leased(passage, answer, lease):
         for frame in parser.feed(piece):
             if isinstance(frame, Comment):
                 yield encode_comment()
@@ -138,16 +143,18 @@ async def _events(passage: Passage, answer: UpstreamAnswer, relay: Relay) -> Asy
     relay.end_of_stream(within_event=parser.pending)
 
 
-async def _leased(passage: Passage, answer: UpstreamAnswer, relay: Relay) -> AsyncIterator[bytes]:
-    """The upstream's bytes until the stream's lease ends: the chain's life, and the client certificate's."""
+async def _leased(passage: Passage, answer: UpstreamAnswer, lease: Lease) -> AsyncIterator[bytes]:
+    """The upstream's bytes until the stream's lease ends."""
     pieces = answer.pieces(passage.limits.idle_stream_seconds)
     while True:
-        left = relay.lease_ends - time.time()
+        left = lease.until - time.time()
         try:
             async with asyncio.timeout(left):
                 piece = await anext(pieces, b"")
         except TimeoutError:
             raise HopError(Reason.LEASE_ENDED, "the chain or the certificate has ended") from None
+        if lease.ended is not None:
+            raise lease.ended
         if not piece:
             return
         yield piece

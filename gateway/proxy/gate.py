@@ -16,12 +16,12 @@ from gateway.core.ports import AuditLog, Bindings, Sealer, TaskOwners, ToolPins
 from gateway.core.reasons import Reason
 from gateway.core.registry import Agent
 from gateway.core.snapshot import Snapshot
-from gateway.identity.signer import Signer
-from gateway.identity.tokens import TokenVerifier
-from gateway.proxy.exchange import Exchange, Listener
-from gateway.proxy.locate import Allowed
+from gateway.identity.material import MaterialError
+from gateway.identity.rotation import ClientIdentity
+from gateway.proxy.edition import Edition
+from gateway.proxy.exchange import Exchange
+from gateway.proxy.lease import Lease
 from gateway.proxy.upstream import Upstreams
-from gateway.proxy.wellknown import Documents
 from gateway.telemetry import semconv
 from gateway.telemetry.logs import RefusalLog
 from gateway.telemetry.metrics import Metrics
@@ -32,9 +32,10 @@ from gateway.telemetry.traces import HopSpan, Tracing
 class Gate:
     """The parts of the data path. One a process; a hop's state is never kept here."""
 
-    snapshot: Callable[[], Snapshot]
-    tokens: TokenVerifier
-    signer: Signer
+    edition: Callable[[], Edition]
+    """The generation in force; a request pins the one it begins with."""
+    client: Callable[[], ClientIdentity]
+    """Who the gateway is towards upstreams; raises MaterialError while it has no SVID."""
     sealer: Sealer
     audit: AuditLog
     bindings: Bindings
@@ -45,14 +46,6 @@ class Gate:
     metrics: Metrics
     log: FilteringBoundLogger
     refusals: RefusalLog
-    documents: Documents
-    allowed: Mapping[Listener, Allowed]
-    issuer: str
-    """The gateway's own issuer identifier."""
-    bases: Mapping[Listener, str]
-    """URL by which clients reach each listener; a route's resource is it plus the route's path."""
-    x5t: str
-    """RFC 8705 thumbprint of the certificate that the gateway shows to upstreams."""
     digest_key: bytes
     """Keys the digests of sensitive arguments."""
     clock: Callable[[], float]
@@ -60,6 +53,8 @@ class Gate:
     new_id: Callable[[], str]
     streams: Counter[str] = field(default_factory=Counter)
     """Open streams by caller, for the limit."""
+    leases: set[Lease] = field(default_factory=set)
+    """Of the streams that are open, to be decided again when a generation changes."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when hops that outlast the graceful stop are ended."""
 
@@ -78,7 +73,7 @@ class Passage:
     at: int
     """Unix milliseconds."""
     exchange: Exchange
-    snapshot: Snapshot
+    edition: Edition
     began: float = field(default_factory=perf_counter)
     headers: Mapping[str, str] = field(default_factory=dict)
     route: Route | None = None
@@ -90,8 +85,15 @@ class Passage:
     decided: bool = False
     """Whether a decision record exists."""
     upstream_session: str | None = None
+    client: ClientIdentity | None = None
+    """Whom the hop's upstream sees: the token's ``cnf`` and the connection agree."""
     _span: HopSpan | None = None
     _open: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The pinned snapshot."""
+        return self.edition.snapshot
 
     @property
     def limits(self) -> Limits:
@@ -120,3 +122,17 @@ class Passage:
     def close(self) -> None:
         """End the span. Called once the outcome is known."""
         self._open.close()
+
+
+def client_of(gate: Gate, passage: Passage) -> ClientIdentity:
+    """Whom the hop's upstream sees, the same for its token and all its connections.
+
+    Raises:
+        HopError: IDENTITY_UNAVAILABLE.
+    """
+    if passage.client is None:
+        try:
+            passage.client = gate.client()
+        except MaterialError as error:
+            raise HopError(Reason.IDENTITY_UNAVAILABLE, str(error)) from None
+    return passage.client

@@ -13,6 +13,8 @@ class Readiness(Struct, frozen=True):
     ready: bool
     generation: int
     digest: str
+    configuration: str
+    """``ok``, or why what is on disk is not in force; the last good generation serves all the same."""
     checks: Mapping[str, str]
     """Check → ``ok`` or what is wrong."""
 

@@ -69,10 +69,12 @@ def locate(path: str, routes: Mapping[str, Route]) -> tuple[Route, str]:
 
 
 def _fields(query: str) -> Mapping[str, str]:
+    if not query:
+        return {}
     try:
         if len(query) > QUERY_CHARS:
             raise ValueError(query)
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=QUERY_FIELDS)
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=QUERY_FIELDS)
         if len({name for name, _ in pairs}) != len(pairs):
             raise ValueError(query)
     except ValueError:

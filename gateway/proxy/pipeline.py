@@ -32,7 +32,7 @@ from gateway.proxy import cards, pins, sessions, wellknown
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.exchange import Answer, Exchange, check_head, single_valued
 from gateway.proxy.forward import forward
-from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.gate import Gate, Passage, client_of
 from gateway.proxy.locate import check_host, locate, split_target
 from gateway.proxy.observe import observe
 from gateway.proxy.refuse import DeniedError, refuse
@@ -48,7 +48,7 @@ class Pipeline:
     async def handle(self, exchange: Exchange) -> Answer:
         """The answer to one request, whatever happens on the way."""
         gate = self._gate
-        passage = Passage(gate.new_id(), int(gate.clock() * 1000), exchange, gate.snapshot())
+        passage = Passage(gate.new_id(), int(gate.clock() * 1000), exchange, gate.edition())
         try:
             return await self._carry(passage)
         except HopError as error:
@@ -62,18 +62,20 @@ class Pipeline:
             raise
 
     async def _carry(self, passage: Passage) -> Answer:
-        gate, exchange, snapshot = self._gate, passage.exchange, passage.snapshot
+        gate, exchange, edition, snapshot = self._gate, passage.exchange, passage.edition, passage.snapshot
         check_head(exchange, passage.limits.header_bytes)
         passage.headers = single_valued(exchange.headers)
-        check_host(passage.headers, gate.allowed[exchange.listener])
+        check_host(passage.headers, edition.allowed[exchange.listener])
         path, query = split_target(exchange.target)
-        base = gate.bases[exchange.listener]
-        document = wellknown.answer(exchange.method, path, base, gate.documents, snapshot.routes)
+        base = edition.bases[exchange.listener]
+        document = wellknown.answer(exchange.method, path, base, edition.documents, snapshot.routes)
         if document is not None:
             return document
         route, rest = locate(path, snapshot.routes)
         route = passage.route = msgspec.structs.replace(route, resource=base + route.path)
         adapter = adapter_of(route.protocol)
+        if exchange.peer is None and exchange.listener == "data":
+            raise HopError(Reason.TRUST_WITHDRAWN, "the certificate is no longer vouched for")
         if exchange.peer is not None:
             passage.agent = delegation.calling_agent(exchange.peer, snapshot.registry, passage.at // 1000)
         incoming = Incoming(exchange.method, rest, passage.headers, query, b"")
@@ -98,7 +100,7 @@ class Pipeline:
         authorization = passage.headers.get("authorization")
         if authorization is not None:
             now, peer = passage.at // 1000, passage.exchange.peer
-            return await self._gate.tokens.verify(authorization, route, now, peer=peer)
+            return await passage.edition.tokens.verify(authorization, route, now, peer=peer)
         if passage.agent is None or route.user == "required":
             raise TokenError(Reason.TOKEN_MISSING, f"route {route.path} needs a token")
         return None
@@ -190,11 +192,10 @@ class Pipeline:
         gate, registry = self._gate, passage.snapshot.registry
         wanted = scope.narrow(hop.call, hop.chain, registry)
         ceiling = scope.downstream_ceiling(hop.call, hop.chain, registry)
-        claims = delegation.claims(
-            hop, wanted, ceiling, issuer=gate.issuer, jti=gate.new_id(), x5t=gate.x5t, limits=passage.limits
-        )
+        x5t, issuer, jti = client_of(gate, passage).x5t, passage.edition.issuer, gate.new_id()
+        claims = delegation.claims(hop, wanted, ceiling, issuer=issuer, jti=jti, x5t=x5t, limits=passage.limits)
         gate.metrics.minted()
-        return Minted(gate.signer.sign(claims), claims["jti"], claims["exp"], wanted, ceiling)
+        return Minted(passage.edition.signer.sign(claims), claims["jti"], claims["exp"], wanted, ceiling)
 
 
 def _hop(passage: Passage, route: Route, call: Call, chain: Chain) -> Hop:

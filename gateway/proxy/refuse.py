@@ -15,6 +15,7 @@ from gateway.core.reasons import Reason
 from gateway.protocols.base import Headers, Refusal, Reply, refusal_of
 from gateway.protocols.challenge import challenge
 from gateway.proxy.adapters import adapter_of
+from gateway.proxy.edition import Edition
 from gateway.proxy.exchange import Answer, Listener
 from gateway.proxy.gate import Gate, Passage
 from gateway.proxy.problem import problem
@@ -110,7 +111,7 @@ def _refusal(gate: Gate, passage: Passage, error: HopError) -> Refusal:
     if status in RETRY_AFTER_SECONDS:
         headers += (("Retry-After", RETRY_AFTER_SECONDS[status]),)
     if passage.route is not None:
-        headers += _challenges(gate, passage.exchange.listener, passage.route, error)
+        headers += _challenges(passage.edition, passage.exchange.listener, passage.route, error)
     refusal = msgspec.structs.replace(refusal, headers=headers)
     if not isinstance(error, DeniedError):
         return refusal
@@ -131,9 +132,9 @@ def _explanation(passage: Passage, decision: Ask | Deny) -> Mapping[str, object]
     return found
 
 
-def _challenges(gate: Gate, listener: Listener, route: Route, error: HopError) -> Headers:
+def _challenges(edition: Edition, listener: Listener, route: Route, error: HopError) -> Headers:
     """RFC 6750 §3: how to get a token that serves. Never for a policy's denial, or clients loop on step-up."""
-    url = gate.bases[listener] + metadata_path(route)
+    url = edition.bases[listener] + metadata_path(route)
     if isinstance(error, DeniedError) and error.scopes:
         return (("WWW-Authenticate", challenge(url, error.scopes, "insufficient_scope")),)
     if isinstance(error, TokenError) and error.reason.status == 401:

@@ -17,7 +17,7 @@ from gateway.protocols.jsonrpc import dump_json
 from gateway.proxy import pins, sessions
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.exchange import Headers
-from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.gate import Gate, Passage, client_of
 from gateway.proxy.upstream import UpstreamAnswer
 
 LISTED_AT_ONCE = 50
@@ -33,13 +33,10 @@ class Relay:
         self._grant = grant
         self._upstream = upstream
         hop = grant.hop
-        self._hop = hop
+        self.hop = hop
         self._adapter = adapter_of(hop.route.protocol)
         self.protocol: ProtocolName = hop.route.protocol
         self.caller = sessions.owner(hop.chain, hop.peer) if hop.peer is None else hop.peer.spiffe_id
-        ends = [hop.chain.root_expires] + ([] if hop.peer is None else [hop.peer.not_after])
-        self.lease_ends = min(ends)
-        """Unix seconds."""
         self.ended = False
         self._ok = True
         self._detail = ""
@@ -55,9 +52,9 @@ class Relay:
     def session_headers(self, answer: UpstreamAnswer) -> Headers:
         """The session that the upstream opened, sealed for this caller on this route."""
         opened = answer.headers.get("Mcp-Session-Id")
-        if opened is None or self._hop.call.method != "initialize":
+        if opened is None or self.hop.call.method != "initialize":
             return ()
-        hop, limits = self._hop, self._passage.limits
+        hop, limits = self.hop, self._passage.limits
         whose = sessions.owner(hop.chain, hop.peer)
         expires = hop.now // 1000 + limits.session_seconds
         return (("Mcp-Session-Id", sessions.seal(self._gate.sealer, opened, hop.route, whose, expires)),)
@@ -75,7 +72,7 @@ class Relay:
 
     async def _take(self, value: Any) -> Any | None:
         self._events += 1
-        classified = self._adapter.classify(self._hop.call, value)
+        classified = self._adapter.classify(self.hop.call, value)
         match classified:
             case Pass(value=passed):
                 await self._claim_tasks(passed)
@@ -105,7 +102,7 @@ class Relay:
 
     def end_empty(self) -> None:
         """The upstream sent no body: right for a notification, and only there."""
-        if self._hop.call.request_id is not None:
+        if self.hop.call.request_id is not None:
             raise UpstreamError(Reason.UPSTREAM_MALFORMED, "a request was answered without a body")
         self.ended = True
 
@@ -123,7 +120,7 @@ class Relay:
 
     async def _callable(self, names: tuple[str, ...]) -> frozenset[str]:
         """Which of the server's tools the caller may call; one that isn't registered is never one of them."""
-        snapshot, hop, kept = self._passage.snapshot, self._hop, set[str]()
+        snapshot, hop, kept = self._passage.snapshot, self.hop, set[str]()
         for number, name in enumerate(names):
             tool = snapshot.registry.tool(hop.route.name, name)
             if tool is not None and may_call(hop, snapshot.bundle, snapshot.registry, tool, snapshot.generation):
@@ -135,10 +132,10 @@ class Relay:
     async def _withheld(self, listing: Listing) -> frozenset[str]:
         """Tools whose definitions aren't the approved ones; of all that are listed, whoever asks."""
         listed = listing.value["result"]["tools"]
-        return await pins.withheld(self._gate, self._passage.snapshot, self._hop.route.name, listed)
+        return await pins.withheld(self._gate, self._passage.snapshot, self.hop.route.name, listed)
 
     async def _claim_tasks(self, value: Any) -> None:
-        hop, limits = self._hop, self._passage.limits
+        hop, limits = self.hop, self._passage.limits
         whose = sessions.owner(hop.chain, hop.peer)
         expires = hop.now // 1000 + limits.task_seconds
         for task in self._adapter.created_tasks(value):
@@ -150,6 +147,8 @@ class Relay:
 
     async def _refuse_inbound(self, request: Inbound) -> None:
         session = self._passage.upstream_session
-        outgoing = mcp.refuse_inbound(self._hop.call, request.request_id, session=session)
-        answer = await self._gate.upstreams.send(self._grant, self._upstream, outgoing)
+        outgoing = mcp.refuse_inbound(self.hop.call, request.request_id, session=session)
+        answer = await self._gate.upstreams.send(
+            self._grant, self._upstream, outgoing, client_of(self._gate, self._passage), self._passage.limits
+        )
         answer.close()

@@ -11,6 +11,7 @@ from ssl import SSLContext
 from typing import Any, cast
 
 from aiohttp import web
+from msgspec import Struct
 
 from gateway.core.errors import HopError
 from gateway.core.limits import Limits
@@ -29,6 +30,13 @@ WRITE_BUFFER_BYTES = 64 * 1024
 Handle = Callable[[Exchange], Awaitable[Answer]]
 OnMalformed = Callable[[str], None]
 """Told the kind of each request that isn't HTTP; such a request has no head to record."""
+
+
+class Tls(Struct, frozen=True):
+    """A listener's TLS context, and who is at the other end of one of its connections (its ``ssl_object``)."""
+
+    context: SSLContext
+    peer_of: Callable[[object], Peer | None]
 
 
 class _Connection(web.RequestHandler):
@@ -75,13 +83,11 @@ class _Server(web.Server):
 class HttpListener:
     """One bound port. ``start`` binds; ``drain`` lets running hops finish; ``stop`` ends those that don't."""
 
-    def __init__(
-        self, name: Listener, handle: Handle, context: SSLContext, limits: Limits, on_malformed: OnMalformed
-    ) -> None:
+    def __init__(self, name: Listener, handle: Handle, tls: Tls, limits: Limits, on_malformed: OnMalformed) -> None:
         self._name = name
         self._on_malformed = on_malformed
         self._handle = handle
-        self._context = context
+        self._tls = tls
         self._limits = limits
         self._runner: web.ServerRunner | None = None
         self._running: set[asyncio.Task[Any]] = set()
@@ -100,7 +106,7 @@ class HttpListener:
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=CUT_SECONDS)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=self._context, backlog=1024)
+        site = web.TCPSite(self._runner, host, port, ssl_context=self._tls.context, backlog=1024)
         await site.start()
         bound: int = self._runner.addresses[0][1]
         return bound
@@ -173,18 +179,13 @@ class HttpListener:
 
         headers = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in request.raw_headers]
         version = (request.version.major, request.version.minor)
-        return Exchange(self._name, request.method, request.raw_path, headers, _peer(request), read, version)
+        peer = self._tls.peer_of(request.get_extra_info("ssl_object"))
+        return Exchange(self._name, request.method, request.raw_path, headers, peer, read, version)
 
 
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(body), PIECE_BYTES):
         yield body[start : start + PIECE_BYTES]
-
-
-def _peer(request: web.BaseRequest) -> Peer | None:
-    socket = request.get_extra_info("ssl_object")
-    peer = getattr(socket, "hopgate_peer", None)
-    return peer if isinstance(peer, Peer) else None
 
 
 async def _read_body(request: web.BaseRequest, most: int, seconds: float) -> bytes:

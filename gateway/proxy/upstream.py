@@ -6,19 +6,18 @@ decompresses, or sends a request twice.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
-from ssl import SSLContext
 from typing import Literal
 
 import aiohttp
-from msgspec import Struct
 
 from gateway.core.errors import UpstreamError
 from gateway.core.limits import Limits
-from gateway.core.model import Grant, SpiffeId
+from gateway.core.model import Grant
 from gateway.core.reasons import Reason
 from gateway.core.registry import Upstream
+from gateway.identity.rotation import ClientIdentity
 from gateway.protocols.base import Outgoing
 
 KEEPALIVE_SECONDS = 3.0
@@ -87,73 +86,71 @@ class UpstreamAnswer:
             self._response.close()
 
 
-class Target(Struct, frozen=True):
-    """One upstream identity: connections are pooled by it and never shared across."""
-
-    origin: str
-    spiffe_id: SpiffeId | None
-
-
 class Upstreams:
-    """Pooled keep-alive connections, one pool for each upstream identity."""
+    """Keep-alive connections, pooled by upstream address and identity, and never shared across."""
 
-    def __init__(self, contexts: Callable[[SpiffeId], SSLContext], limits: Limits) -> None:
-        self._contexts = contexts
-        self._limits = limits
-        self._pools: dict[Target, aiohttp.ClientSession] = {}
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
 
-    async def send(self, grant: Grant, upstream: Upstream, outgoing: Outgoing) -> UpstreamAnswer:
+    async def send(
+        self, grant: Grant, upstream: Upstream, outgoing: Outgoing, client: ClientIdentity, limits: Limits
+    ) -> UpstreamAnswer:
         """Forward what was granted; the answer's head.
 
         Raises:
             UpstreamError: unreachable, another identity than registered, too slow, or not HTTP.
         """
-        return await self._request(upstream, outgoing, {"Authorization": f"Bearer {grant.minted.token}"})
+        authorization = {"Authorization": f"Bearer {grant.minted.token}"}
+        return await self._request(upstream, outgoing, authorization, client, limits)
 
-    async def fetch_card(self, upstream: Upstream, outgoing: Outgoing) -> UpstreamAnswer:
+    async def fetch_card(
+        self, upstream: Upstream, outgoing: Outgoing, client: ClientIdentity, limits: Limits
+    ) -> UpstreamAnswer:
         """The gateway's own request for an agent's card: carries no token and no caller's data."""
-        return await self._request(upstream, outgoing, {})
+        return await self._request(upstream, outgoing, {}, client, limits)
 
     async def close(self) -> None:
         """Close every connection."""
-        for pool in self._pools.values():
-            await pool.close()
+        if self._session is not None:
+            await self._session.close()
 
-    async def _request(self, upstream: Upstream, outgoing: Outgoing, extra: Mapping[str, str]) -> UpstreamAnswer:
+    async def _request(
+        self,
+        upstream: Upstream,
+        outgoing: Outgoing,
+        extra: Mapping[str, str],
+        client: ClientIdentity,
+        limits: Limits,
+    ) -> UpstreamAnswer:
         headers = [*outgoing.headers, *extra.items(), ("Accept-Encoding", "identity")]
         with translated():
-            async with asyncio.timeout(self._limits.answer_seconds):
-                response = await self._pool(upstream).request(
+            async with asyncio.timeout(limits.answer_seconds):
+                response = await self._opened(limits).request(
                     outgoing.http_method,
                     upstream.url.rstrip("/") + outgoing.rest if outgoing.rest else upstream.url,
                     data=outgoing.body or None,
                     headers=headers,
                     allow_redirects=False,
+                    # Connections are pooled by context, and a context is one upstream identity seen by one of ours.
+                    ssl=False if upstream.spiffe_id is None else client.context(upstream.spiffe_id),
+                    timeout=aiohttp.ClientTimeout(total=None, connect=limits.connect_seconds),
                 )
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             response.close()
             raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the answer is compressed although identity was asked for")
-        return UpstreamAnswer(response, self._limits)
+        return UpstreamAnswer(response, limits)
 
-    def _pool(self, upstream: Upstream) -> aiohttp.ClientSession:
-        target = Target("/".join(upstream.url.split("/", 3)[:3]), upstream.spiffe_id)
-        pool = self._pools.get(target)
-        if pool is None:
-            context = None if upstream.spiffe_id is None else self._contexts(upstream.spiffe_id)
-            pool = self._pools[target] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    ssl=context if context is not None else False,
-                    limit=0,
-                    keepalive_timeout=KEEPALIVE_SECONDS,
-                ),
+    def _opened(self, limits: Limits) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, connect=self._limits.connect_seconds),
                 auto_decompress=False,
                 trust_env=False,
-                max_line_size=self._limits.header_bytes,
-                max_field_size=self._limits.header_bytes,
+                max_line_size=limits.header_bytes,
+                max_field_size=limits.header_bytes,
             )
-        return pool
+        return self._session
 
 
 @contextmanager

@@ -4,10 +4,16 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
-from bench.processes import cpu_seconds, running
+import pytest
+
+from bench.identities import issue
+from bench.legs import Leg
+from bench.processes import LegError, cpu_seconds, free_port, running
 from bench.report import table
+from bench.run import Bench
 from bench.workload import answer_body, call, request, request_body
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,15 +53,37 @@ def test_ratios_are_of_medians_and_a_missing_reference_is_a_dash() -> None:
     assert lines[2].split()[:4] == ["hopgate", "50.0", "2.50", "–"]
 
 
-def test_a_short_run_measures_a_real_proxy_and_counts_agree(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["aiohttp", "hopgate"])
+def test_a_short_run_measures_a_real_proxy_and_counts_agree(name: str, tmp_path: Path) -> None:
     start = time.monotonic()
-    options = ["--rounds", "1", "--seconds", "0.3", "--connections", "4", "--only", "aiohttp"]
+    options = ["--rounds", "1", "--seconds", "0.3", "--connections", "4", "--only", name]
     command: list[str | Path] = [sys.executable, "-m", "bench.run", *options, "--results", tmp_path]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     (file,) = tmp_path.glob("*.json")
     result = json.loads(file.read_text())
-    (measured,) = result["legs"]["aiohttp"]["rounds"]
+    (measured,) = result["legs"][name]["rounds"]
     assert result["left_out"] == {}
     assert measured["requests"] > 0
     assert 0 < measured["cpu_us"] * measured["requests"] < 1e6 * (time.monotonic() - start)
+
+
+def test_a_proxy_that_answers_by_itself_does_not_count(tmp_path: Path) -> None:
+    identities, (proxy_port, upstream_port) = issue(tmp_path), (free_port(), free_port())
+    own = identities.upstream
+
+    def upstream(port: int) -> tuple[str | Path, ...]:
+        return (sys.executable, "-m", "bench.upstream", str(port), own.certificate, own.key, own.bundle)
+
+    with ExitStack() as stack:
+        # Another upstream in the proxy's place: right answers, none of them from the upstream that counts.
+        liar, counted = (
+            stack.enter_context(running(0, upstream(port), tmp_path / f"{port}.log"))
+            for port in (proxy_port, upstream_port)
+        )
+        for process in (liar, counted):
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        bench = Bench(tmp_path, identities, counted, connections=1)
+        with pytest.raises(LegError, match="the upstream served 0"):
+            bench.measure(Leg("liar", "1", upstream(proxy_port), proxy_port), liar, 0.1)

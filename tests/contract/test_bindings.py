@@ -49,3 +49,12 @@ async def test_old_bindings_are_forgotten(open_store: Any) -> None:
         await store.bindings.bind("other", binding("agent:x", "t3", later + 900), later)
         again = binding("agent:analyst", "t4", later + 900)
         assert await store.bindings.bind("d", again, later) == again
+
+
+async def test_a_binding_once_seen_is_what_the_store_says(open_store: Any) -> None:
+    first = binding("agent:planner")
+    async with open_store() as one, open_store() as other:
+        assert await one.bindings.bind("d", first, NOW) == first
+        for now in (NOW, NOW + 900, first.token_expires, first.token_expires + 1):
+            for store in (one, other):
+                assert await store.bindings.bind("d", binding("agent:thief", "t2"), now) == first

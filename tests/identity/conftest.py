@@ -1,10 +1,27 @@
 """Fixtures of the identity tests."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 
 from tests.identity.pki import World, root
+
+Run = Callable[[Awaitable[Any]], Any]
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    factory = uvloop.new_event_loop if request.param == "uvloop" else None
+
+    def runner(work: Any) -> Any:
+        with asyncio.Runner(loop_factory=factory) as loop:
+            return loop.run(work)
+
+    return runner
 
 
 @pytest.fixture(scope="session")

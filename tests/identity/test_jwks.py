@@ -116,3 +116,20 @@ def test_what_is_no_jwks(document: bytes) -> None:
 )
 def test_no_jwk_breaks_reading(jwk: dict[str, Any]) -> None:
     Keys([jwk], ALL)
+
+
+def test_a_signature_found_genuine_vouches_for_no_other() -> None:
+    keys, token = Keys([EC_JWK], ALL), sign({"sub": "maria"}, EC_KEY)
+    signed, _, genuine = token.rpartition(".")
+    _, _, foreign = sign({"sub": "maria"}, ec.generate_private_key(ec.SECP256R1())).rpartition(".")
+    other, _, _ = sign({"sub": "thief"}, EC_KEY).rpartition(".")
+    for _ in range(2):
+        assert keys.verify(parse_compact(token, 8192))
+        assert not keys.verify(parse_compact(f"{signed}.{foreign}", 8192))
+        assert not keys.verify(parse_compact(f"{other}.{genuine}", 8192))
+
+
+def test_what_one_key_set_found_genuine_the_next_does_not_know() -> None:
+    jws = parse_compact(sign({}, EC_KEY), 8192)
+    assert Keys([EC_JWK], ALL).verify(jws)
+    assert not Keys([public_jwk(ec.generate_private_key(ec.SECP256R1()), "ec-1")], ALL).verify(jws)

@@ -7,93 +7,22 @@ resumed sessions and for the next request of a live connection; nothing publishe
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
 import pytest
-import uvloop
-from aiohttp import web
 
-from gateway.core.model import SpiffeId
-from gateway.identity.material import Material, MaterialError
-from gateway.identity.rotation import RotatingClient, RotatingPublic, RotatingServer
+from gateway.identity.material import Material
+from gateway.identity.rotation import RotatingServer
 from gateway.identity.svid import Refusal
-from gateway.identity.tls import server_context
-from tests.identity.pki import NOW, Issued, Shape, World, make, root
-from tests.identity.test_tls import Seen, get, plain_client, serving
+from tests.identity.conftest import Run
+from tests.identity.listening import HOPGATE, Half, gate, kept_alive, only_a, shown
+from tests.identity.pki import Issued, Shape, World, root
+from tests.identity.test_tls import Seen, get, plain_client
 
-HOPGATE = "spiffe://a.test/hopgate"
-AGENT = "spiffe://a.test/agent"
-STRANGER = "spiffe://b.test/agent"
-UPSTREAM = SpiffeId("spiffe://a.test/ledger")
-Run = Callable[[Awaitable[Any]], Any]
+AGENT, STRANGER = "spiffe://a.test/agent", "spiffe://b.test/agent"
 Refused = (aiohttp.ClientError, OSError)
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Run:
-    factory = uvloop.new_event_loop if request.param == "uvloop" else None
-
-    def runner(work: Any) -> Any:
-        with asyncio.Runner(loop_factory=factory) as loop:
-            return loop.run(work)
-
-    return runner
-
-
-def only_a(world: World) -> Material:
-    return Material(world.leaf(HOPGATE).pair, {"a.test": (world.a.certificate,)})
-
-
-@asynccontextmanager
-async def gate(server: RotatingServer) -> AsyncIterator[int]:
-    """A listener that answers each request with who its connection's peer is by today's bundles."""
-
-    async def answer(request: web.BaseRequest) -> web.Response:
-        peer = server.peer_of(request.get_extra_info("ssl_object"))
-        return web.Response(text="nobody" if peer is None else peer.spiffe_id)
-
-    runner = web.ServerRunner(web.Server(answer))
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server.context)
-    await site.start()
-    try:
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
-
-
-@asynccontextmanager
-async def kept_alive(context: ssl.SSLContext, port: int) -> AsyncIterator[Callable[[], Awaitable[str]]]:
-    """Requests over one connection, opened now."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="")
-
-    async def ask() -> str:
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-        return (await reader.readexactly(int(length.split(b":")[1]))).decode()
-
-    try:
-        yield ask
-    finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
-
-
-async def shown(port: int, context: ssl.SSLContext) -> bytes:
-    """DER of the certificate that the listener shows now."""
-    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="")
-    der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()
-    assert isinstance(der, bytes)
-    return der
 
 
 class TestNewHandshakes:
@@ -226,23 +155,6 @@ class TestNewHandshakes:
         assert server.peer_of(hello.connection) is None
 
 
-class Half:
-    """One end of a TLS connection in memory."""
-
-    def __init__(self, context: ssl.SSLContext, server_side: bool = False) -> None:
-        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.connection = context.wrap_bio(self.incoming, self.outgoing, server_side=server_side)
-        self.done = False
-
-    def step(self) -> None:
-        with suppress(ssl.SSLWantReadError):
-            self.connection.do_handshake()
-            self.done = True
-
-    def take(self, other: "Half") -> None:
-        self.incoming.write(other.outgoing.read())
-
-
 class TestLiveConnections:
     def asked(self, world: World, run: Run, identity: Issued, steps: list[Callable[[RotatingServer], None]]) -> Any:
         """What one connection is told: once after the handshake, and once after each step."""
@@ -284,7 +196,7 @@ class TestLiveConnections:
         assert refused == []
 
     def test_a_root_replaced_under_the_same_subject_is_gone(self, world: World, run: Run) -> None:
-        twin = make("b root", Shape(ca=True))
+        twin = root("b root")
         replaced = Material(world.leaf(HOPGATE).pair, {**world.bundles, "b.test": (twin.certificate,)})
         said, refused = self.asked(world, run, world.leaf(STRANGER), [lambda server: server.publish(replaced)])
         assert said == [STRANGER, "nobody"]
@@ -295,93 +207,6 @@ class TestLiveConnections:
         server.publish(world.material())
         assert server.peer_of(None) is None
         assert server.peer_of(Half(ssl.create_default_context(), server_side=False).connection) is None
-
-
-class TestClient:
-    def test_nothing_published_is_an_error(self, world: World) -> None:
-        client = RotatingClient(Seen().on_refused)
-        with pytest.raises(MaterialError, match="no SVID at present"):
-            _ = client.current
-        client.publish(world.material())
-        assert client.current.x5t
-        client.withdraw()
-        with pytest.raises(MaterialError):
-            _ = client.current
-
-    def test_one_context_for_each_upstream_until_the_next_rotation(self, world: World) -> None:
-        client = RotatingClient(Seen().on_refused)
-        client.publish(world.material())
-        before = client.current
-        assert before.context(UPSTREAM) is before.context(UPSTREAM)
-        assert before.context(UPSTREAM) is not before.context(SpiffeId(AGENT))
-        client.publish(world.material())
-        assert client.current.context(UPSTREAM) is not before.context(UPSTREAM)
-        assert client.current.x5t != before.x5t
-
-    def test_shows_the_certificate_that_its_thumbprint_names(self, world: World, run: Run) -> None:
-        seen = Seen()
-
-        async def work() -> list[str]:
-            client, named = RotatingClient(Seen().on_refused), []
-            async with serving(server_context(world.material(UPSTREAM), Seen().on_refused), seen) as port:
-                for _ in range(2):
-                    client.publish(world.material())
-                    identity = client.current
-                    named.append(identity.x5t)
-                    await get(port, identity.context(UPSTREAM))
-            return named
-
-        assert run(work()) == [peer.x5t for peer in seen.peers if peer]
-
-    def test_refuses_an_upstream_whose_root_is_gone(self, world: World, run: Run) -> None:
-        seen, upstream = Seen(), SpiffeId("spiffe://b.test/ledger")
-
-        async def work() -> None:
-            client = RotatingClient(seen.on_refused)
-            async with serving(server_context(world.material(upstream), Seen().on_refused), Seen()) as port:
-                client.publish(world.material())
-                assert await get(port, client.current.context(upstream)) == "served"
-                client.publish(only_a(world))
-                with pytest.raises(aiohttp.ClientSSLError):
-                    await get(port, client.current.context(upstream))
-
-        run(work())
-        assert seen.reasons == [Refusal.HANDSHAKE]
-
-    def test_checks_upstreams_by_the_given_clock(self, world: World, run: Run) -> None:
-        later = (NOW + timedelta(days=1)).timestamp()
-        seen = Seen()
-
-        async def work() -> None:
-            client = RotatingClient(seen.on_refused, clock=lambda: later)
-            client.publish(world.material())
-            async with serving(server_context(world.material(UPSTREAM), Seen().on_refused), Seen()) as port:
-                with pytest.raises(aiohttp.ClientSSLError):
-                    await get(port, client.current.context(UPSTREAM))
-
-        run(work())
-        assert seen.reasons == [Refusal.PATH]
-
-
-class TestPublic:
-    def test_shows_what_was_published_last_and_asks_for_nothing(self, world: World, run: Run) -> None:
-        first, second = world.material(), world.material()
-
-        async def work() -> None:
-            public = RotatingPublic()
-            anyone = plain_client(None, world.a)
-            async with serving(public.context, Seen()) as port:
-                with pytest.raises(Refused):
-                    await get(port, anyone)
-                for material in (first, second):
-                    public.publish(material.own)
-                    assert await shown(port, anyone) == material.own.chain_der[0]
-                    assert await get(port, anyone) == "served"
-                public.withdraw()
-                with pytest.raises(Refused):
-                    await get(port, anyone)
-
-        run(work())
 
 
 class TestLoad:

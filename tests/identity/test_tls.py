@@ -6,7 +6,7 @@ import ssl
 import tempfile
 import time
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,7 +14,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-import uvloop
 from aiohttp import web
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -23,22 +22,11 @@ from gateway.core.model import Peer, SpiffeId
 from gateway.identity.material import Material
 from gateway.identity.svid import Refusal
 from gateway.identity.tls import client_context, public_context, server_context
+from tests.identity.conftest import Run
 from tests.identity.pki import NOW, Issued, Shape, World, key_usage, root
 
 ADMIN = "spiffe://a.test/admin"
 UPSTREAM = SpiffeId("spiffe://a.test/ledger")
-Run = Callable[[Awaitable[Any]], Any]
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Run:
-    factory = uvloop.new_event_loop if request.param == "uvloop" else None
-
-    def runner(work: Any) -> Any:
-        with asyncio.Runner(loop_factory=factory) as loop:
-            return loop.run(work)
-
-    return runner
 
 
 @dataclass

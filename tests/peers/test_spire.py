@@ -177,16 +177,17 @@ async def test_removed_root_is_refused_at_once(domains: Domains) -> None:
                 return await answer.text()
 
         assert await on_the_old_connection() == CALLER
-        await domains.gateway.command("bundle", "delete", "-id", "spiffe://partner.test", "-mode", "dissociate")
-        await it.gateway.until_domains("gateway.test")
-        assert await on_the_old_connection() == "nobody"
-        assert len(it.connections) == 1
-        with pytest.raises(Refused):
-            await it.call_anew()
-        assert it.refused == [Refusal.TRUST_DOMAIN, Refusal.HANDSHAKE]
-
-        await domains.gateway.trust("partner.test", await domains.partner.bundle())
-        await domains.gateway.federate(GATEWAY, "partner.test")
+        try:
+            await domains.gateway.command("bundle", "delete", "-id", "spiffe://partner.test", "-mode", "dissociate")
+            await it.gateway.until_domains("gateway.test")
+            assert await on_the_old_connection() == "nobody"
+            assert len(it.connections) == 1
+            with pytest.raises(Refused):
+                await it.call_anew()
+            assert it.refused == [Refusal.TRUST_DOMAIN, Refusal.HANDSHAKE]
+        finally:
+            await domains.gateway.trust("partner.test", await domains.partner.bundle())
+            await domains.gateway.federate(GATEWAY, "partner.test")
         await it.gateway.until_domains("gateway.test", "partner.test")
         assert await it.call_anew() == CALLER
 

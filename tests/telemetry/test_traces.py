@@ -105,7 +105,7 @@ def test_children_names_kinds_and_attributes(exported):
         hop.set({semconv.HOPGATE_POLICY_IDS: ["b", "a"], semconv.HOPGATE_DEPTH: 2, semconv.HOPGATE_AGENT: None})
         with hop.child(semconv.SPAN_AUTHORIZE) as authorize:
             assert authorize.trace_id == hop.trace_id
-        with hop.child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, {semconv.SERVER_PORT: 9}) as upstream:
+        with hop.child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, {semconv.SERVER_ADDRESS: "ledger"}) as upstream:
             upstream.fail(Reason.UPSTREAM_TIMEOUT)
             passed_on = upstream.traceparent()["traceparent"]
     authorize, upstream, hop = exporter.get_finished_spans()
@@ -191,3 +191,13 @@ def test_closing_does_not_wait_long_for_a_dead_collector():
     began = time.monotonic()
     subject.close()
     assert time.monotonic() - began < 8
+
+
+def test_a_trace_that_is_not_sampled_is_passed_on_without_spans_of_its_stages():
+    with tracing(0.0).hop_span("hop", {}) as hop, hop.child(semconv.SPAN_UPSTREAM) as upstream:
+        assert not hop.recording
+        hop.set({semconv.HOPGATE_TXN: "t1"})
+        assert upstream.traceparent() == hop.traceparent()
+    with tracing(1.0).hop_span("hop", {}) as hop, hop.child(semconv.SPAN_UPSTREAM) as upstream:
+        assert hop.recording
+        assert upstream.traceparent() != hop.traceparent()

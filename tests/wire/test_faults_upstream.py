@@ -173,41 +173,57 @@ async def test_an_upstream_that_does_not_speak_tls(
     assert outcome.reason == reason
 
 
-@pytest.mark.parametrize(
-    ("behave", "expected"),
-    [
-        (writes(then="silence"), (504, "upstream_timeout")),
-        (writes(HEAD + b"\r\n", then="silence"), (504, "upstream_timeout")),
-        (drips, (504, "upstream_timeout")),
-        (writes(), (502, "upstream_reset")),
-        (writes(then="reset"), (502, "upstream_reset")),
-        (writes(HEAD), (502, "upstream_reset")),
-        (writes(HEAD + b'\r\n{"half'), (502, "upstream_reset")),
-        (writes(HEAD + b'\r\n{"half', then="reset"), (502, "upstream_reset")),
-        (writes(b"SSH-2.0-OpenSSH_9.2\r\n"), (502, "upstream_malformed")),
-        (writes(HEAD + b"Content-Length: 12\r\n\r\n"), (502, "upstream_malformed")),
-        (writes(HEAD + b"X-Long: " + b"x" * 70_000), (502, "upstream_malformed")),
-        (writes(reply(b"<html>", kind="text/html")), (502, "upstream_malformed")),
-        (writes(reply(b"")), (502, "upstream_malformed")),
-        (writes(reply(b"", status="202 Accepted")), (502, "upstream_malformed")),
-        (writes(reply(b"not JSON")), (502, "upstream_malformed")),
-        (writes(reply(b"[]")), (502, "upstream_malformed")),
-        (writes(reply(b'{"jsonrpc":"2.0","id":7,"id":7,"result":{}}')), (502, "upstream_malformed")),
-        (writes(reply(b'{"jsonrpc":"2.0","id":7,"result":{},"error":{}}')), (502, "upstream_malformed")),
-        (writes(reply(b" " * (ANSWER_BYTES + 1))), (502, "upstream_too_large")),
-        (writes(reply(b"{}", "Content-Encoding: gzip")), (502, "upstream_malformed")),
-        (writes(reply(b"{}", "Location: https://127.0.0.1:1/", status="302 Found")), (502, "upstream_status")),
-        (writes(reply(b"{}", status="401 Unauthorized")), (502, "upstream_status")),
-        (writes(reply(b"{}", status="403 Forbidden")), (502, "upstream_status")),
-        (writes(reply(b"{}", status="500 Internal Server Error")), (502, "upstream_status")),
-        (writes(reply(b"busy", status="503 Service Unavailable", kind="text/plain")), (502, "upstream_status")),
-    ],
-    ids=lambda value: None,
-)
-async def test_an_answer_that_is_none(
-    company: Company, protocol: str, behave: Behaviour, expected: tuple[int, str]
-) -> None:
+ANSWERS: dict[str, tuple[Behaviour, tuple[int, str]]] = {
+    "nothing comes": (writes(then="silence"), (504, "upstream_timeout")),
+    "only a head comes": (writes(HEAD + b"\r\n", then="silence"), (504, "upstream_timeout")),
+    "it drips": (drips, (504, "upstream_timeout")),
+    "closed at once": (writes(), (502, "upstream_reset")),
+    "reset at once": (writes(then="reset"), (502, "upstream_reset")),
+    "closed within the head": (writes(HEAD), (502, "upstream_reset")),
+    "closed within the body": (writes(HEAD + b'\r\n{"half'), (502, "upstream_reset")),
+    "reset within the body": (writes(HEAD + b'\r\n{"half', then="reset"), (502, "upstream_reset")),
+    "another protocol": (writes(b"SSH-2.0-OpenSSH_9.2\r\n"), (502, "upstream_malformed")),
+    "two lengths": (writes(HEAD + b"Content-Length: 12\r\n\r\n"), (502, "upstream_malformed")),
+    "a huge head": (writes(HEAD + b"X-Long: " + b"x" * 70_000), (502, "upstream_malformed")),
+    "HTML": (writes(reply(b"<html>", kind="text/html")), (502, "upstream_malformed")),
+    "no body": (writes(reply(b"")), (502, "upstream_malformed")),
+    "no body with 202": (writes(reply(b"", status="202 Accepted")), (502, "upstream_malformed")),
+    "not JSON": (writes(reply(b"not JSON")), (502, "upstream_malformed")),
+    "an array": (writes(reply(b"[]")), (502, "upstream_malformed")),
+    "result and error": (
+        writes(reply(b'{"jsonrpc":"2.0","id":7,"result":{},"error":{}}')),
+        (502, "upstream_malformed"),
+    ),
+    "too large": (writes(reply(b" " * (ANSWER_BYTES + 1))), (502, "upstream_too_large")),
+    "a redirect": (
+        writes(reply(b"{}", "Location: https://127.0.0.1:1/", status="302 Found")),
+        (502, "upstream_status"),
+    ),
+    "401": (writes(reply(b"{}", status="401 Unauthorized")), (502, "upstream_status")),
+    "403": (writes(reply(b"{}", status="403 Forbidden")), (502, "upstream_status")),
+    "500": (writes(reply(b"{}", status="500 Internal Server Error")), (502, "upstream_status")),
+    "503 in plain text": (
+        writes(reply(b"busy", status="503 Service Unavailable", kind="text/plain")),
+        (502, "upstream_status"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_an_answer_that_is_none(company: Company, protocol: str, name: str) -> None:
+    behave, expected = ANSWERS[name]
     await check(company, protocol, behave, expected)
+
+
+@pytest.mark.parametrize("fault", ["compressed", "duplicate keys", "an unknown type"])
+async def test_a_right_answer_with_one_fault(company: Company, protocol: str, fault: str) -> None:
+    right = result(protocol)
+    spoilt = {
+        "compressed": reply(right, "Content-Encoding: gzip"),
+        "duplicate keys": reply(right.removesuffix(b"}") + b',"id":7}'),
+        "an unknown type": reply(right, kind="application/octet-stream"),
+    }
+    await check(company, protocol, writes(spoilt[fault]), (502, "upstream_malformed"))
 
 
 @pytest.mark.parametrize("other", [8, "7", None])
@@ -215,24 +231,22 @@ async def test_an_answer_to_another_request(company: Company, protocol: str, oth
     await check(company, protocol, writes(reply(result(protocol, id=other))), (502, "upstream_malformed"))
 
 
-@pytest.mark.parametrize(
-    ("behave", "reason"),
-    [
-        (writes(STREAM, then="silence"), "upstream_timeout"),
-        (writes(STREAM, b": still here\n\n", then="silence"), "upstream_timeout"),
-        (writes(STREAM), "upstream_reset"),
-        (writes(STREAM, b"data: {"), "upstream_reset"),
-        (writes(CHUNKED, b"10\r\nda", then="reset"), "upstream_reset"),
-        (writes(STREAM, b"data: not JSON\n\n"), "upstream_malformed"),
-        (writes(STREAM, b'data: {"jsonrpc":"2.0","id":8,"result":{}}\n\n'), "upstream_malformed"),
-        (writes(STREAM, b"data: \xff\n\n"), "upstream_malformed"),
-        (writes(STREAM, b"data: " + b"x" * EVENT_BYTES), "upstream_too_large"),
-    ],
-    ids=["silent", "comments", "empty", "torn event", "reset", "not JSON", "other id", "not UTF-8", "too large"],
-)
-async def test_a_stream_that_breaks_ends_with_the_reason(
-    company: Company, protocol: str, behave: Behaviour, reason: str
-) -> None:
+STREAMS: dict[str, tuple[Behaviour, str]] = {
+    "silent": (writes(STREAM, then="silence"), "upstream_timeout"),
+    "comments": (writes(STREAM, b": still here\n\n", then="silence"), "upstream_timeout"),
+    "empty": (writes(STREAM), "upstream_reset"),
+    "torn event": (writes(STREAM, b"data: {"), "upstream_reset"),
+    "reset": (writes(CHUNKED, b"10\r\nda", then="reset"), "upstream_reset"),
+    "not JSON": (writes(STREAM, b"data: not JSON\n\n"), "upstream_malformed"),
+    "other id": (writes(STREAM, b'data: {"jsonrpc":"2.0","id":8,"result":{}}\n\n'), "upstream_malformed"),
+    "not UTF-8": (writes(STREAM, b"data: \xff\n\n"), "upstream_malformed"),
+    "too large": (writes(STREAM, b"data: " + b"x" * EVENT_BYTES), "upstream_too_large"),
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+async def test_a_stream_that_breaks_ends_with_the_reason(company: Company, protocol: str, name: str) -> None:
+    behave, reason = STREAMS[name]
     await check(company, protocol, behave, (200, reason), stream=True)
 
 

@@ -12,6 +12,8 @@ from tests.gateways import mcp_client
 from tests.wire.ledger import Ledger
 from tests.wire.mcp_calls import through_gateway
 
+pytestmark = pytest.mark.filterwarnings("ignore:The sampling capability is deprecated")
+
 
 @pytest.fixture
 def company(tmp_path: Path) -> Company:
@@ -34,7 +36,7 @@ async def test_requests_of_a_legacy_server_never_reach_the_client(company: Compa
         reached.append("elicitation")
         return ElicitResult(action="accept", content={"sure": True})
 
-    willing: dict[str, Any] = {"sampling_callback": sample, "elicitation_callback": elicit}
+    willing: dict[str, Any] = {"sampling_callback": sample, "elicitation_callback": elicit, "read_timeout_seconds": 10}
     async with through_gateway(company, ledger), mcp_client(company, mode="legacy", **willing) as session:
         result = await session.call_tool("consult", {})
     assert result.structured_content == {"result": "went on alone"}
@@ -47,7 +49,7 @@ async def test_requests_of_a_legacy_server_never_reach_the_client(company: Compa
 
 async def test_the_refusal_carries_the_gateways_token_and_the_servers_session(company: Company) -> None:
     ledger = Ledger()
-    async with through_gateway(company, ledger), mcp_client(company, mode="legacy") as session:
+    async with through_gateway(company, ledger), mcp_client(company, mode="legacy", read_timeout_seconds=10) as session:
         await session.call_tool("consult", {})
     answers = [headers for headers, body in zip(ledger.headers, ledger.bodies, strict=True) if b'"error"' in body]
     assert len(answers) == 2

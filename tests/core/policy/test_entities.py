@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from gateway.core.model import Uid, User
-from gateway.core.policy.entities import Entity, World, bare, load, registered, user
+from gateway.core.policy.entities import Entity, Handles, World, bare, load, registered, user
 
 
 def test_every_registered_thing_and_every_name_it_carries_is_an_entity(kit, firm):
@@ -95,3 +95,30 @@ def test_tags_travel(kit, firm):
     tagged = structs.replace(firm.agents["analyst"], tags={"zone": "eu"})
     table = registered(structs.replace(firm, agents={"analyst": tagged}))
     assert json.loads(table[Uid("Agent", "analyst")].text())["tags"] == {"zone": "eu"}
+
+
+def test_a_handle_is_remembered_for_exactly_the_entities_that_made_it(kit, firm):
+    world, schema = World(registered(firm)), Schema.from_str(kit.SCHEMA)
+    handles, agent = Handles(schema), Uid("Agent", "analyst")
+
+    def brought(role):
+        entity = user(User(issuer="i", idp="corp", subject="s", roles=(role,)), None)
+        return world.bringing({entity.uid: entity}), [agent, entity.uid]
+
+    first, other = handles.load(*brought("cfo")), handles.load(*brought("clerk"))
+    assert handles.load(*brought("cfo")) is first
+    assert (roles(first), roles(other)) == (["cfo"], ["clerk"])
+
+
+def test_handles_are_bounded(kit, firm):
+    world, handles = World(registered(firm)), Handles(Schema.from_str(kit.SCHEMA), 1)
+    first = handles.load(world, [Uid("Agent", "analyst")])
+    handles.load(world, [Uid("Agent", "planner")])
+    assert handles.load(world, [Uid("Agent", "analyst")]) is not first
+
+
+def roles(handle):
+    (found,) = (
+        item for item in json.loads(str(handle)) if item["uid"]["type"] == "User" and item["uid"]["id"] == "corp|s"
+    )
+    return found["attrs"]["roles"]

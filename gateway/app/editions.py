@@ -1,0 +1,160 @@
+"""The generation in force, and how the next one replaces it: compiled off the request path, swapped by one assignment.
+
+The last good one stays on any error. Open streams are decided again by the new one.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from gateway.app.parts import PartError, check_card_keys, host_names, issuers_of, prepare, signer_of
+from gateway.app.telemetry import Telemetry
+from gateway.config.problems import Problems
+from gateway.config.settings import Settings
+from gateway.core import delegation
+from gateway.core.errors import HopError
+from gateway.core.model import Permit
+from gateway.core.policy.decide import decide
+from gateway.core.snapshot import Snapshot
+from gateway.identity.signer import Signer, metadata
+from gateway.identity.tokens import OwnIssuer, TokenVerifier
+from gateway.proxy.edition import Edition
+from gateway.proxy.gate import Gate
+from gateway.proxy.lease import Lease
+from gateway.proxy.locate import Allowed
+from gateway.proxy.wellknown import Documents
+from gateway.publish import Published
+
+FIXED = ("listen", "identity", "store", "telemetry", "keys", "issuer", "public_url", "environment")
+"""Settings that the running process can't take over."""
+
+
+class Editions:
+    """The current edition; ``reload`` replaces it."""
+
+    def __init__(self, path: Path, published: Published, environ: Mapping[str, str], telemetry: Telemetry) -> None:
+        self._path = path
+        self._environ = environ
+        self._telemetry = telemetry
+        self.published = published
+        self.state = "ok"
+        """``ok``, or why the configuration on disk is not the one in force."""
+        self.current = edition_of(published, signer_of(published.loaded.settings), telemetry)
+        self._count()
+
+    def files(self) -> list[Path]:
+        """All files whose change may change the gateway."""
+        settings = self.published.loaded.settings
+        named: list[str | Path] = [self._path, *settings.registry, settings.policies, settings.keys.signing.file]
+        named += [issuer.jwks_file for issuer in settings.issuers if issuer.jwks_file is not None]
+        pem, public = settings.identity.pem, settings.identity.public
+        if pem is not None:
+            named += [pem.certificate, pem.key, *pem.trust_bundles.values()]
+        if public is not None:
+            named += [public.certificate, public.key]
+        return [Path(name) for name in named]
+
+    async def reload(self, gate: Gate) -> None:
+        """Take over what is on disk, if it can be used and differs; decide open streams again."""
+        try:
+            found = await asyncio.to_thread(prepare, self._path, self._environ, self.current.snapshot.generation + 1)
+            if isinstance(found, Problems):
+                self._refuse([str(problem) for problem in found.errors])
+                return
+            fixed = _changed(self.published.loaded.settings, found.loaded.settings)
+            if fixed:
+                self._refuse([f"{self._path}: {name}: takes effect only after a restart" for name in fixed])
+                return
+            self._take(found)
+        except PartError as error:
+            self._refuse([str(error)])
+            return
+        decide_again(gate, self.current.snapshot)
+
+    def _take(self, found: Published) -> None:
+        self.state = "ok"
+        old, new, signer = self.published, found, self.current.signer
+        signer = signer.succeeded_by(signer_of(new.loaded.settings))
+        same = (old.snapshot.digest, old.loaded.settings) == (new.snapshot.digest, new.loaded.settings)
+        if same and signer is self.current.signer:
+            return
+        self.current = edition_of(found, signer, self._telemetry)
+        self.published = found
+        self._count()
+        snapshot = self.current.snapshot
+        self._telemetry.log.info("published", generation=snapshot.generation, digest=snapshot.digest)
+
+    def _count(self) -> None:
+        snapshot = self.current.snapshot
+        self._telemetry.metrics.published(snapshot.generation, [policy.id for policy in snapshot.bundle.policies])
+
+    def _refuse(self, problems: list[str]) -> None:
+        generation = self.current.snapshot.generation
+        self.state = f"refused, generation {generation} stays: {problems[0]}"
+        self._telemetry.metrics.publish_refused()
+        for problem in problems:
+            self._telemetry.log.error("configuration refused", problem=problem, generation=generation)
+
+
+def edition_of(published: Published, signer: Signer, telemetry: Telemetry) -> Edition:
+    """The edition of a compiled configuration.
+
+    Raises:
+        PartError: an issuer or a pinned key can't be used.
+    """
+    settings, snapshot = published.loaded.settings, published.snapshot
+    check_card_keys(snapshot.registry)
+    issuers = issuers_of(settings, telemetry.on_issuer_failure)
+    own = OwnIssuer(settings.issuer, signer.verification_keys)
+    listen = settings.listen
+    return Edition(
+        snapshot=snapshot,
+        tokens=TokenVerifier(issuers, own, snapshot.limits.token_bytes),
+        signer=signer,
+        documents=_documents(settings, signer),
+        allowed={
+            "data": Allowed(host_names(settings, listen.data.hosts), frozenset(listen.data.origins)),
+            "public": Allowed(host_names(settings, listen.public.hosts), frozenset(listen.public.origins)),
+        },
+        issuer=settings.issuer,
+        bases={"data": settings.public_url, "public": settings.issuer},
+    )
+
+
+def decide_again(gate: Gate, snapshot: Snapshot) -> None:
+    """End every open stream that ``snapshot`` no longer permits."""
+    for lease in tuple(gate.leases):
+        why = _refusal(lease, snapshot)
+        if why is not None:
+            lease.end(f"decided again in generation {snapshot.generation}: {why}")
+
+
+def _refusal(lease: Lease, snapshot: Snapshot) -> str | None:
+    now = int(time.time())
+    hop = msgspec.structs.replace(lease.hop, now=now * 1000)
+    try:
+        if hop.peer is not None:
+            delegation.calling_agent(hop.peer, snapshot.registry, now)
+        delegation.standing(hop.chain, snapshot.registry)
+    except HopError as error:
+        return str(error)
+    if snapshot.routes.get(hop.route.path) is None:
+        return "the route is gone"
+    decision = decide(hop, snapshot.bundle, snapshot.registry, snapshot.generation)
+    return None if isinstance(decision, Permit) else "no longer permitted"
+
+
+def _changed(old: Settings, new: Settings) -> list[str]:
+    return [name for name in FIXED if getattr(old, name) != getattr(new, name)]
+
+
+def _documents(settings: Settings, signer: Signer) -> Documents:
+    return Documents(
+        jwks=signer.jwks(),
+        issuer_metadata=metadata(settings.issuer),
+        authorization_servers=tuple(issuer.issuer for issuer in settings.issuers),
+        scopes_supported=tuple(sorted({scope for issuer in settings.issuers for scope in issuer.scope_map})),
+    )

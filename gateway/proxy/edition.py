@@ -1,0 +1,29 @@
+"""What of the configuration a request is carried with: pinned at its start, replaced as a whole.
+
+Made by ``app`` for each generation. Doesn't hold what outlives generations: stores, connections, metrics.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from gateway.core.snapshot import Snapshot
+from gateway.identity.signer import Signer
+from gateway.identity.tokens import TokenVerifier
+from gateway.proxy.exchange import Listener
+from gateway.proxy.locate import Allowed
+from gateway.proxy.wellknown import Documents
+
+
+class Edition(Struct, frozen=True, kw_only=True):
+    """One generation: the snapshot, and the keys and names that go with it."""
+
+    snapshot: Snapshot
+    tokens: TokenVerifier
+    signer: Signer
+    documents: Documents
+    allowed: Mapping[Listener, Allowed]
+    issuer: str
+    """The gateway's own issuer identifier."""
+    bases: Mapping[Listener, str]
+    """URL by which clients reach each listener; a route's resource is it plus the route's path."""
