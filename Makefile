@@ -1,4 +1,4 @@
-.PHONY: demo test lint lock bench docs
+.PHONY: demo test lint lock bench docs fuzz
 environment = @python3 scripts/environment.py
 
 demo:  ## the whole story on this machine; ONCE=1 runs it once and exits
@@ -22,3 +22,5 @@ lock:  ## requirements/*.txt from pyproject.toml; UPGRADE=1 moves the pins
 bench:
 	$(environment) bench
 	.venv/bin/python -m bench.run
+fuzz:  ## SECONDS=3600; needs pip install atheris in .venv
+	.venv/bin/python -m tests.differential.fuzz $(or $(SECONDS),60)
