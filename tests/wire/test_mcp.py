@@ -44,7 +44,18 @@ async def test_each_agent_sees_only_what_it_may_call(company: Company, mode: str
     assert [tool.name for tool in listed.tools] == ["pay"], "its risk is medium, and finance-read takes low"
     assert refused.value.error.data["reason"] == Reason.NO_PERMIT
     hidden = next(found.outcome.hidden for found in company.records() if found.outcome and found.outcome.hidden)
-    assert set(hidden) == {"read_balance", "list_entries", "count", "slow", "consult", "delete_all", "unregistered"}
+    assert set(hidden) == {
+        "read_balance",
+        "list_entries",
+        "count",
+        "slow",
+        "consult",
+        "delete_all",
+        "unregistered",
+        "confirm",
+        "touch",
+        "tell",
+    }
 
 
 @pytest.mark.parametrize("mode", BOTH)
