@@ -14,7 +14,7 @@ def steps(page: str) -> Iterator[tuple[str, str]]:
 
 def files(page: str) -> dict[str, str]:
     """The code blocks that are introduced by a file's name."""
-    return dict(re.findall(r"^`([\w.-]+)`:\n\n```\w+\n(.*?)^```", page, re.DOTALL | re.MULTILINE))
+    return dict(re.findall(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```", page, re.DOTALL | re.MULTILINE))
 
 
 def is_as_printed(expected: str, answer: str) -> bool:

@@ -35,7 +35,10 @@ async def test_every_answer_is_as_printed(tmp_path: Path, name: str) -> None:
     company, desk = Company(tmp_path / "company"), tmp_path / "desk"
     desk.mkdir()
     for file, code in files(page).items():
-        (desk / file).write_text(code)
+        if file.startswith("policies/"):
+            company.policies[file.removeprefix("policies/")] = code
+        else:
+            (desk / file).write_text(code)
     protocol, target = ("a2a", "analyst") if name.startswith("a2a-") else ("mcp", "ledger")
     environment = environment_of(company, protocol, target)
     async with AsyncExitStack() as stack:
