@@ -47,6 +47,7 @@ def compile_loaded(loaded: Loaded, generation: int, digest_key: bytes | None) ->
         registry=loaded.registry,
         routes=loaded.routes,
         limits=loaded.limits,
+        first_use_pins=loaded.settings.tools.pins == "first-use",
         scope_sources=_scope_sources(loaded),
     )
     return Published(loaded, snapshot, (*loaded.warnings, *(_told(problem, folder) for problem in bundle.warnings)))
@@ -67,7 +68,7 @@ def _told(problem: PolicyProblem, folder: Path) -> Problem:
 
 
 def _digest(loaded: Loaded, bundle: Bundle) -> str:
-    facts = [bundle.digest, loaded.registry, loaded.routes, loaded.limits]
+    facts = [bundle.digest, loaded.registry, loaded.routes, loaded.limits, loaded.settings.tools]
     return hashlib.sha256(msgspec.json.encode(facts, order="deterministic")).hexdigest()
 
 

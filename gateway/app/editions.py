@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.app.parts import PartError, check_card_keys, host_names, issuers_of, prepare, signer_of
+from gateway.app.parts import PartError, check_card_keys, host_names, issuers_of, prepare, signer_of, webhooks_of
 from gateway.app.telemetry import Telemetry
 from gateway.config.problems import Problems
 from gateway.config.settings import Settings
@@ -50,6 +50,8 @@ class Editions:
         settings = self.published.loaded.settings
         named: list[str | Path] = [self._path, *settings.registry, settings.policies, settings.keys.signing.file]
         named += [issuer.jwks_file for issuer in settings.issuers if issuer.jwks_file is not None]
+        if settings.webhooks.ca_file is not None:
+            named.append(settings.webhooks.ca_file)
         pem, public = settings.identity.pem, settings.identity.public
         if pem is not None:
             named += [pem.certificate, pem.key, *pem.trust_bundles.values()]
@@ -103,7 +105,7 @@ def edition_of(published: Published, signer: Signer, telemetry: Telemetry) -> Ed
     """The edition of a compiled configuration.
 
     Raises:
-        PartError: an issuer or a pinned key can't be used.
+        PartError: an issuer, a pinned key or the webhooks' certificates can't be used.
     """
     settings, snapshot = published.loaded.settings, published.snapshot
     check_card_keys(snapshot.registry)
@@ -121,6 +123,7 @@ def edition_of(published: Published, signer: Signer, telemetry: Telemetry) -> Ed
         },
         issuer=settings.issuer,
         bases={"data": settings.public_url, "public": settings.issuer},
+        webhooks=webhooks_of(settings, snapshot.limits),
     )
 
 

@@ -6,6 +6,7 @@ Each failure names the setting to mend. Doesn't start anything.
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,17 +15,19 @@ from gateway.config.load import load
 from gateway.config.problems import Problem, Problems
 from gateway.config.secret_references import SecretError, read_or_create, resolve
 from gateway.config.settings import Settings
+from gateway.core.limits import Limits
 from gateway.core.model import Peer
 from gateway.core.registry import Registry
 from gateway.identity.cards import CardError, pinned_key
 from gateway.identity.dev import ensure
-from gateway.identity.documents import DocumentError
+from gateway.identity.documents import DocumentError, issuer_tls
 from gateway.identity.issuers import ClaimNames, Discovery, Issuer, JwksFile, JwksUri, KeySource
 from gateway.identity.keysets import key_set
 from gateway.identity.material import KeyPair, Material, MaterialError, read_bundles, read_key_pair
 from gateway.identity.seal import MIN_SECRET_BYTES, digest_key
 from gateway.identity.signer import Signer, SigningKeyError, generate_key_pem, load_signer
 from gateway.identity.tokens import TrustedIssuer
+from gateway.proxy.webhook_client import Webhooks
 from gateway.publish import Published, compile_loaded
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -145,6 +148,14 @@ def issuers_of(settings: Settings, on_failure: Callable[[str, str], None]) -> tu
         with _named(f"issuers: {each.name}"):
             found.append(TrustedIssuer(issuer, key_set(issuer, on_failure)))
     return tuple(found)
+
+
+def webhooks_of(settings: Settings, limits: Limits) -> Webhooks:
+    """The client of push notifications' targets."""
+    ca_file = settings.webhooks.ca_file
+    with _named("webhooks.ca_file"):
+        context = issuer_tls(None if ca_file is None else Path(ca_file))
+    return Webhooks(context, tuple(map(ip_network, settings.webhooks.networks)), limits)
 
 
 def check_card_keys(registry: Registry) -> None:

@@ -34,6 +34,7 @@ from gateway.store.checkpoint_key import load_or_create
 from gateway.store.sql import audit_path
 from gateway.store.state import open_state
 from gateway.store.task_owners import SqlTaskOwners
+from gateway.store.tool_pins import SqlToolPins
 
 AUDIT_SUSPECT_SECONDS = 10.0
 
@@ -177,6 +178,7 @@ async def _gate(
         audit=audit,
         bindings=SqlBindings(state),
         tasks=SqlTaskOwners(state),
+        pins=SqlToolPins(state),
         upstreams=upstreams,
         tracing=telemetry.tracing,
         metrics=telemetry.metrics,

@@ -5,6 +5,7 @@ import click
 from gateway import __version__
 from gateway.cli.audit import audit
 from gateway.cli.serve import check, serve
+from gateway.cli.tools import tools
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -16,3 +17,4 @@ def main() -> None:
 main.add_command(serve)
 main.add_command(check)
 main.add_command(audit)
+main.add_command(tools)

@@ -47,7 +47,8 @@ class LimitSettings(Limits, Section, frozen=True, kw_only=True, forbid_unknown_f
         float, Meta(gt=0, le=3600, description="Time until an upstream's answer begins; later is a 504.")
     ] = _SAFE.answer_seconds
     idle_stream_seconds: Annotated[
-        float, Meta(gt=0, le=86400, description="Longest silence on a stream before it is closed.")
+        float,
+        Meta(gt=0, le=86400, description="Longest silence on a stream, or pause of a client in reading an answer."),
     ] = _SAFE.idle_stream_seconds
     streams_per_agent: Annotated[
         int, Meta(ge=1, le=100_000, description="Streams that one agent, or one user-only client, may hold open.")

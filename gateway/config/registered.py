@@ -84,4 +84,5 @@ def tool(server: str, name: str, entry: ToolEntry, environment: str) -> Tool:
         scopes=needed_scopes(server, name, entry),
         input_schema=entry.input_schema,
         sensitive=entry.sensitive,
+        pin=entry.pin,
     )

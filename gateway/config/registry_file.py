@@ -11,7 +11,7 @@ from msgspec import Meta
 from gateway.config.problems import Fault
 from gateway.config.rules import is_loopback
 from gateway.config.section import Section
-from gateway.config.words import Label, LoopbackOrHttpsUrl, Name, PersonId, Scope, SpiffeIdText, WebUrl
+from gateway.config.words import Label, LoopbackOrHttpsUrl, Name, PersonId, PinDigest, Scope, SpiffeIdText, WebUrl
 
 Labels = tuple[Label, ...]
 Team = Annotated[Label, Meta(description="A team listed under `teams`.")]
@@ -119,6 +119,13 @@ class ToolEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     sensitive: Annotated[Labels, Meta(description="Arguments whose values are recorded as a keyed digest only.")] = ()
     environment: Annotated[Label | None, Meta(description="Where it runs; its server's where not set.")] = None
+    pin: Annotated[
+        PinDigest | None,
+        Meta(
+            description="Digest of the only definition that its server may list, as `hopgate tools list` shows it; "
+            "another one puts the tool in quarantine."
+        ),
+    ] = None
 
     def faults(self) -> Iterable[Fault]:
         """Hints that contradict each other, and a call that would need nothing."""

@@ -18,6 +18,7 @@ _IDP = re.compile(r"[a-z0-9-]{1,63}")
 _LABEL = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,256}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
+_PIN = re.compile(r"sha256:[0-9a-f]{64}")
 _URL_CHARACTERS = re.compile(r"[!-~]{1,2048}")
 
 
@@ -53,6 +54,11 @@ def scope(text: str) -> str | None:
     return f"{text[:140]!r} is not a scope: 1 to 256 printable ASCII characters but space, quote and backslash"
 
 
+def pin(text: str) -> str | None:
+    """The digest of a tool's definition."""
+    return None if _PIN.fullmatch(text) else f"{text[:80]!r} is not a pin: sha256: and 64 of 0-9 a-f"
+
+
 def trust_domain(text: str) -> str | None:
     """A SPIFFE trust domain name, without scheme."""
     if text.startswith("spiffe://"):
@@ -65,6 +71,15 @@ def socket_path(text: str) -> str | None:
     if text.startswith("unix:"):
         return f"a socket is written without unix:, as {text.removeprefix('unix:').removeprefix('//')[:140]}"
     return None if len(text.encode()) <= 107 else "the path of a Unix socket has at most 107 bytes"
+
+
+def network(text: str) -> str | None:
+    """A network in CIDR notation, without host bits."""
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return f"{text[:80]!r} is not a network: write one as 10.0.0.0/8 or fd00::/8, without host bits"
+    return None
 
 
 def spiffe_id(text: str) -> str | None:

@@ -21,6 +21,7 @@ from gateway.config.words import (
     KeyReference,
     Label,
     Name,
+    Network,
     NewPath,
     OriginUrl,
     SecretReference,
@@ -200,6 +201,18 @@ class Routes(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     a2a: Annotated[Mapping[Name, RouteSettings], Meta(description="Agent name → settings of `/a2a/<agent>`.")] = {}
 
 
+class Tools(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What makes a tool's definition the approved one."""
+
+    pins: Annotated[
+        Literal["registry", "first-use"],
+        Meta(
+            description="`registry`: the `pin` of its registry entry, or `hopgate tools approve`; a tool without "
+            "either is in quarantine. `first-use`: where neither is there, the first definition that the server lists."
+        ),
+    ] = "first-use"
+
+
 class Store(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where state and audit are kept."""
 
@@ -234,6 +247,17 @@ class Telemetry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "info"
 
 
+class Webhooks(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where A2A push notifications may be delivered: by https to public addresses, and what is named here."""
+
+    networks: Annotated[
+        tuple[Network, ...], Meta(description="Networks (CIDR) of webhooks that have no public address.")
+    ] = ()
+    ca_file: Annotated[
+        FilePath | None, Meta(description="PEM certificates trusted for webhooks' TLS, in place of the system's.")
+    ] = None
+
+
 class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -260,8 +284,10 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ]
     policies: Annotated[FolderPath, Meta(description="Folder of the Cedar policies, by tiers.")]
     routes: Routes = Routes()
+    tools: Tools = Tools()
     store: Store = Store()
     telemetry: Telemetry = Telemetry()
+    webhooks: Webhooks = Webhooks()
     limits: LimitSettings = LimitSettings()
 
     @property

@@ -17,6 +17,7 @@ VerifiedClaims = NewType("VerifiedClaims", Mapping[str, Any])
 """Claims of a JWS whose signature, algorithm, type, issuer, audience and times were verified."""
 
 ProtocolName = Literal["mcp", "a2a"]
+Binding = Literal["jsonrpc", "http"]
 Effect = Literal["permit", "forbid"]
 Tier = Literal["guardrails", "platform", "teams", "baseline"]
 
@@ -167,6 +168,8 @@ class Call(Struct, frozen=True, kw_only=True):
     """W3C ``traceparent``/``tracestate`` found in the message itself (MCP ``_meta``)."""
     streaming: bool = False
     """Whether the method's answer is a stream by its nature (A2A SendStreamingMessage)."""
+    binding: Binding = "jsonrpc"
+    """How the client speaks, and so how it is answered: JSON-RPC, or A2A's HTTP+JSON."""
 
 
 class Hop(Struct, frozen=True):

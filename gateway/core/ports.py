@@ -1,10 +1,12 @@
 """Protocols that sibling packages share: who fulfils them is wired in ``app``."""
 
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from msgspec import Struct
 
 from gateway.core.audit import Record
+from gateway.core.pins import Definition, Pin
 
 
 class Binding(Struct, frozen=True):
@@ -42,6 +44,50 @@ class TaskOwners(Protocol):
 
     async def owner(self, route: str, task_id: str) -> str | None:
         """The owner, or None for an unknown task.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def owned(self, route: str, task_ids: Collection[str], owner: str) -> frozenset[str]:
+        """Those of ``task_ids`` that ``owner`` owns.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+
+class ToolPins(Protocol):
+    """Approved definitions of tools, and those that wait for approval. Shared by all processes of a deployment."""
+
+    async def of(self, server: str) -> Mapping[str, Pin]:
+        """What is known of the server's tools, by name; another process's change may show a second later.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def keep_first(self, server: str, tool: str, definition: Definition) -> None:
+        """Approve the tool's first definition; where one is approved already, nothing changes.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def approve(self, server: str, tool: str, definition: Definition) -> None:
+        """Make it the approved definition; none waits any more.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def report(self, server: str, tool: str, definition: Definition) -> bool:
+        """Remember a definition that isn't the approved one. Whether it is news: it wasn't waiting already.
 
         Raises:
             StoreError: the store can't be asked.

@@ -69,6 +69,7 @@ class Reason(StrEnum):
     METHOD_UNKNOWN = "method_unknown"
     NOT_SUPPORTED_YET = "not_supported_yet"
     TOOL_UNKNOWN = "tool_unknown"
+    TOOL_QUARANTINED = "tool_quarantined"
     ARGUMENTS_INVALID = "arguments_invalid"
     SESSION_UNKNOWN = "session_unknown"
     TASK_UNKNOWN = "task_unknown"
@@ -230,6 +231,11 @@ _MEANINGS: dict[Reason, Meaning] = {
     ),
     Reason.TOOL_UNKNOWN: Meaning(
         403, "the tool is not registered for this server", "register the tool with its attributes"
+    ),
+    Reason.TOOL_QUARANTINED: Meaning(
+        403,
+        "the server's definition of the tool is not the approved one",
+        "compare them with hopgate tools diff, then hopgate tools approve, or mend the server",
     ),
     Reason.ARGUMENTS_INVALID: Meaning(
         400, "the call's arguments do not fit the tool's registered definition", "see the detail for the path"

@@ -86,6 +86,8 @@ class Tool(Struct, frozen=True, kw_only=True):
     """The approved JSON Schema of its arguments: the only source of Cedar argument types."""
     sensitive: tuple[str, ...] = ()
     """Argument names whose values are recorded as a keyed digest only."""
+    pin: str | None = None
+    """``sha256:<hex>`` of the only definition that its server may list (``core.pins``); None: the stored one counts."""
 
     @property
     def uid(self) -> Uid:

@@ -10,7 +10,13 @@ from gateway.core.model import Call, Chain, RootToken
 from gateway.core.reasons import Reason
 from gateway.core.registry import Registry
 
-DELEGATION_ACTIONS = frozenset({"delegate", "getTask"})
+DELEGATION_ACTIONS = frozenset(
+    {
+        "delegate", "getTask", "listTasks", "cancelTask", "subscribeTask", "getExtendedCard", "createPushConfig",
+        "getPushConfig", "listPushConfigs", "deletePushConfig",
+    }
+)  # fmt: skip
+"""What is done with an agent, and so needs the scope of delegating to it."""
 
 
 def needed(call: Call, registry: Registry) -> frozenset[str]:
@@ -18,7 +24,7 @@ def needed(call: Call, registry: Registry) -> frozenset[str]:
     if call.action == "invokeTool":
         tool = registry.tool(*call.resource.id.split("/", 1))
         return frozenset() if tool is None else frozenset(tool.scopes)
-    if call.action in DELEGATION_ACTIONS:
+    if call.action in DELEGATION_ACTIONS and call.resource.type == "Agent":
         return frozenset({f"{call.resource.id}/delegate"})
     return frozenset()
 

@@ -15,11 +15,13 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
     generation: int
     digest: str
-    """Hex SHA-256 over bundle, registry, routes and limits."""
+    """Hex SHA-256 over bundle, registry, routes, limits and ``tools``."""
     bundle: Bundle
     registry: Registry
     routes: Mapping[str, Route]
     """By path: ``/mcp/<server>``, ``/a2a/<agent>``."""
     limits: Limits
+    first_use_pins: bool
+    """Whether the first definition that a server lists of a tool counts as approved (``core.pins``)."""
     scope_sources: Mapping[str, frozenset[str]]
     """Gateway scope → the issuer scopes that yield it, over all issuers."""

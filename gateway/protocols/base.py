@@ -4,7 +4,7 @@ Decides only what all JSON-over-HTTP protocols share: media type, coding and ``A
 tokens, choose routes, or know any method.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -136,8 +136,8 @@ def refusal_of(error: HopError, decision_id: str | None = None) -> Refusal:
     )
 
 
-def check_media(headers: Mapping[str, str]) -> None:
-    """Refuse a body that isn't declared as plain, uncompressed UTF-8 ``application/json``.
+def check_media(headers: Mapping[str, str], kinds: Collection[str] = (JSON,)) -> None:
+    """Refuse a body that isn't declared as plain, uncompressed UTF-8 JSON of one of the media types ``kinds``.
 
     Raises:
         ProtocolError: CONTENT_TYPE.
@@ -145,8 +145,8 @@ def check_media(headers: Mapping[str, str]) -> None:
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise _media_error("the body is compressed; send it without Content-Encoding")
     kind, *parameters = (part.strip().lower() for part in headers.get("content-type", "").split(";"))
-    if kind != JSON:
-        raise _media_error("Content-Type is not application/json")
+    if kind not in kinds:
+        raise _media_error(f"Content-Type is not {' or '.join(kinds)}")
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name == "charset" and value.strip('"') != "utf-8":

@@ -109,9 +109,10 @@ class SseParser:
             yield Event("\n".join(data), name or "message", event_id, retry)
 
 
-def encode_message(value: Any) -> bytes:
+def encode_message(value: Any, name: str = "message") -> bytes:
     """One JSON message as an event. It has no id: the gateway resumes no streams, so none must be promised."""
-    return b"data: " + dump_json(value) + b"\n\n"
+    named = b"" if name == "message" else f"event: {_one_line(name)}\n".encode()
+    return named + b"data: " + dump_json(value) + b"\n\n"
 
 
 def encode_event(event: Event) -> bytes:

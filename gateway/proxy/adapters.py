@@ -6,6 +6,8 @@ Only joins the pure adapters of ``gateway.protocols`` to the snapshot; decides n
 from collections.abc import Container, Mapping
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from gateway.core.errors import ProtocolError
 from gateway.core.model import Call, ProtocolName, Route
 from gateway.core.reasons import Reason
@@ -13,6 +15,14 @@ from gateway.core.snapshot import Snapshot
 from gateway.protocols import a2a, mcp
 from gateway.protocols.a2a.methods import UNSUPPORTED_OPERATION
 from gateway.protocols.base import METHOD_NOT_FOUND, Classified, Incoming, Listing, Outgoing, Refusal, Reply
+
+
+class Shown(Struct, frozen=True):
+    """A message as the client gets it: the value, its HTTP status where it has one of its own, its event's name."""
+
+    value: Any
+    status: int | None = None
+    event: str = "message"
 
 
 class Adapter(Protocol):
@@ -32,6 +42,10 @@ class Adapter(Protocol):
 
     def answered_here(self, call: Call) -> bool:
         """Whether the gateway answers the call itself, without a Grant."""
+        ...
+
+    def action_beside(self, call: Call) -> str | None:
+        """Another action that the call must be permitted besides its own."""
         ...
 
     def named_tasks(self, call: Call) -> tuple[str, ...]:
@@ -62,8 +76,14 @@ class Adapter(Protocol):
         """The list cut to ``keep``, and what was hidden."""
         ...
 
-    def refuse(self, call: Call | None, headers: Mapping[str, str], error: Exception, refusal: Refusal) -> Reply:
-        """The refusal in the protocol's own form."""
+    def present(self, call: Call, value: Any) -> Shown:
+        """A message of the answer as the client's binding has it."""
+        ...
+
+    def refuse(
+        self, call: Call | None, rest: str, headers: Mapping[str, str], error: Exception, refusal: Refusal
+    ) -> Reply:
+        """The refusal in the protocol's own form. ``rest`` is the path below the route."""
         ...
 
 
@@ -87,6 +107,10 @@ class McpAdapter:
     def answered_here(self, call: Call) -> bool:
         """Nothing: every MCP call is the upstream's."""
         return False
+
+    def action_beside(self, call: Call) -> str | None:
+        """None."""
+        return None
 
     def named_tasks(self, call: Call) -> tuple[str, ...]:
         """None: MCP tasks aren't carried."""
@@ -118,23 +142,28 @@ class McpAdapter:
         """See ``protocols.mcp.filter_listing``."""
         return mcp.filter_listing(listing.value, keep)
 
-    def refuse(self, call: Call | None, headers: Mapping[str, str], error: Exception, refusal: Refusal) -> Reply:
+    def present(self, call: Call, value: Any) -> Shown:
+        """As it is."""
+        return Shown(value)
+
+    def refuse(
+        self, call: Call | None, rest: str, headers: Mapping[str, str], error: Exception, refusal: Refusal
+    ) -> Reply:
         """In the era of the call, or of the headers where there is none."""
         era = mcp.era_of_headers(headers) if call is None else mcp.era_of(call)
         return mcp.refuse(_request_id(call, error), era, refusal)
 
 
 class A2aAdapter:
-    """A2A 1.0, JSON-RPC binding."""
+    """A2A: 1.0 by JSON-RPC and by HTTP+JSON, 0.3 by JSON-RPC."""
 
     def parse(self, incoming: Incoming, route: Route, snapshot: Snapshot) -> Call:
         """See ``protocols.a2a.parse``."""
         return a2a.parse(incoming, route, snapshot.limits)
 
     def check_method(self, incoming: Incoming, route: Route, snapshot: Snapshot) -> None:
-        """POST at the route and GET of the card; anything else is refused by the parser."""
-        if incoming.http_method != "POST" or incoming.rest:
-            self.parse(incoming, route, snapshot)
+        """See ``protocols.a2a.check_http``."""
+        a2a.check_http(incoming)
 
     def check_carried(self, call: Call) -> None:
         """Refuse what isn't in ``protocols.a2a.CARRIED``."""
@@ -143,6 +172,11 @@ class A2aAdapter:
     def answered_here(self, call: Call) -> bool:
         """The agent card: the gateway publishes its own."""
         return call.method == a2a.CARD_METHOD
+
+    def action_beside(self, call: Call) -> str | None:
+        """A message that sets a webhook creates a push notification configuration."""
+        sets = call.action == "delegate" and a2a.webhook_of(call) is not None
+        return "createPushConfig" if sets else None
 
     def named_tasks(self, call: Call) -> tuple[str, ...]:
         """The task of the message, and those it refers to."""
@@ -170,12 +204,21 @@ class A2aAdapter:
         return a2a.classify(call, value)
 
     def filter_listing(self, listing: Listing, keep: Container[str]) -> tuple[Any, tuple[str, ...]]:
-        """A2A has no lists that are carried."""
-        raise TypeError("A2A answers are never classified as listings")
+        """See ``protocols.a2a.filter_listing``."""
+        return a2a.filter_listing(listing.value, keep)
 
-    def refuse(self, call: Call | None, headers: Mapping[str, str], error: Exception, refusal: Refusal) -> Reply:
+    def present(self, call: Call, value: Any) -> Shown:
+        """As it is by JSON-RPC; else see ``protocols.a2a.bare``."""
+        if call.binding == "jsonrpc":
+            return Shown(value)
+        status, body = a2a.bare(value)
+        return Shown(body, status, "message" if status == 200 else "error")
+
+    def refuse(
+        self, call: Call | None, rest: str, headers: Mapping[str, str], error: Exception, refusal: Refusal
+    ) -> Reply:
         """See ``protocols.a2a.refuse``."""
-        return a2a.refuse(_request_id(call, error), refusal)
+        return a2a.refuse(_request_id(call, error), refusal, "http" if a2a.is_http_json(rest) else "jsonrpc")
 
 
 ADAPTERS: Mapping[ProtocolName, Adapter] = {"mcp": McpAdapter(), "a2a": A2aAdapter()}
@@ -186,8 +229,13 @@ def adapter_of(protocol: ProtocolName) -> Adapter:
     return ADAPTERS[protocol]
 
 
+def task_key(task: str) -> str:
+    """What the owner of a task is stored under: a context may have the same id."""
+    return f"task:{task}"
+
+
 def _tasks(ids: a2a.Ids) -> tuple[str, ...]:
-    return tuple(f"task:{task}" for task in ids.tasks)
+    return tuple(map(task_key, ids.tasks))
 
 
 def _contexts(ids: a2a.Ids) -> tuple[str, ...]:

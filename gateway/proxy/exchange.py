@@ -35,6 +35,8 @@ class Exchange(Struct, frozen=True):
     """Whether the connection proves somebody by today's trust bundles; true where nobody has to be proven."""
     read_body: Callable[[int, float], Awaitable[bytes]]
     """``(most bytes, most seconds)`` → body; raises HopError BODY_TOO_LARGE, BODY_SLOW or CLIENT_CLOSED."""
+    version: tuple[int, int] = (1, 1)
+    """Of HTTP, as the request line has it."""
 
 
 class Answer(Struct, frozen=True):
@@ -43,6 +45,19 @@ class Answer(Struct, frozen=True):
     status: int
     headers: Headers
     body: bytes | AsyncIterator[bytes]
+
+
+def check_head(exchange: Exchange, most: int) -> None:
+    """Refuse a head of more than ``most`` bytes in all, and other versions than HTTP/1.0 and 1.1.
+
+    Raises:
+        HopError: HTTP_MALFORMED.
+    """
+    if exchange.version not in ((1, 0), (1, 1)):
+        raise HopError(Reason.HTTP_MALFORMED, "neither HTTP/1.1 nor HTTP/1.0")
+    size = len(exchange.method) + len(exchange.target) + sum(len(n) + len(v) + 4 for n, v in exchange.headers)
+    if size > most:
+        raise HopError(Reason.HTTP_MALFORMED, f"the head is larger than the limit of {most} bytes")
 
 
 def single_valued(headers: Sequence[tuple[str, str]]) -> Mapping[str, str]:

@@ -18,6 +18,7 @@ from gateway.proxy.adapters import adapter_of
 from gateway.proxy.exchange import Answer, Headers
 from gateway.proxy.gate import Gate, Passage, client_of
 from gateway.proxy.lease import Lease
+from gateway.proxy.observe import server_of
 from gateway.proxy.refuse import observe_failure, record_outcome, reply_to
 from gateway.proxy.relay import Relay
 from gateway.proxy.upstream import UpstreamAnswer
@@ -47,13 +48,13 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
     if hop.call.request_id is not None:
         # Any answer may be a stream: better refused now than once the upstream has done its work.
         _check_streams(gate, passage, relay)
-    with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT) as span:
+    with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, server_of(upstream)) as span:
         adapter = adapter_of(hop.route.protocol)
         outgoing = adapter.encode(hop.call, passage.upstream_session, span.traceparent(), snapshot)
         with gate.metrics.stage("upstream"):
             answer = await gate.upstreams.send(grant, upstream, outgoing, client_of(gate, passage), passage.limits)
     try:
-        _check_status(answer, passage)
+        check_status(answer, passage)
         if answer.kind == "sse":
             return await _open_stream(gate, passage, answer, relay)
         return await _whole(gate, passage, answer, relay)
@@ -62,7 +63,13 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
         raise
 
 
-def _check_status(answer: UpstreamAnswer, passage: Passage) -> None:
+def check_status(answer: UpstreamAnswer, passage: Passage) -> None:
+    """Refuse an answer whose HTTP status is not for the client to see.
+
+    Raises:
+        HopError: SESSION_UNKNOWN.
+        UpstreamError: UPSTREAM_STATUS.
+    """
     if answer.status == 404 and passage.upstream_session is not None:
         raise HopError(Reason.SESSION_UNKNOWN, "the upstream has ended the session")
     if answer.status < 300:
@@ -73,17 +80,16 @@ def _check_status(answer: UpstreamAnswer, passage: Passage) -> None:
 
 async def _whole(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Relay) -> Answer:
     """A JSON body, or none where none is due."""
-    body, headers = b"", relay.session_headers(answer)
+    status, body, headers = 202, b"", relay.session_headers(answer)
     if answer.kind == "empty":
         relay.end_empty()
     elif answer.kind == "json":
-        body = await relay.last(parse_answer(await answer.body(), passage.limits))
+        status, body = await relay.last(parse_answer(await answer.body(), passage.limits), answer.status)
         headers += JSON_HEADERS
     else:
         raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the answer is neither JSON nor an event stream")
     answer.close()
-    status = answer.status if body else 202
-    await _finish(gate, passage, relay.outcome(status))
+    await finish(gate, passage, relay.outcome(status))
     return Answer(status, headers, body)
 
 
@@ -115,7 +121,8 @@ async def _stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: R
     except HopError as failed:
         error = lease.ended or failed
         observe_failure(gate, passage, error)
-        yield encode_event(Event(reply_to(gate, passage, error).body.decode()))
+        name = "error" if relay.binding == "http" else "message"
+        yield encode_event(Event(reply_to(gate, passage, error).body.decode(), name))
     except (GeneratorExit, asyncio.CancelledError):
         error = gate.cut_off()
         raise
@@ -124,7 +131,7 @@ async def _stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: R
         gate.leases.discard(lease)
         gate.streams[relay.caller] -= 1
         gate.metrics.stream_closed(relay.protocol)
-        await _finish(gate, passage, relay.outcome(200, error))
+        await finish(gate, passage, relay.outcome(200, error))
 
 
 async def _events(passage: Passage, answer: UpstreamAnswer, relay: Relay, lease: Lease) -> AsyncIterator[bytes]:
@@ -134,9 +141,9 @@ async def _events(passage: Passage, answer: UpstreamAnswer, relay: Relay, lease:
             if isinstance(frame, Comment):
                 yield encode_comment()
             elif frame.data and relay.is_message(frame.name):
-                value = await relay.take(parse_answer(frame.data.encode(), passage.limits))
-                if value is not None:
-                    yield encode_message(value)
+                shown = await relay.take(parse_answer(frame.data.encode(), passage.limits))
+                if shown is not None:
+                    yield encode_message(shown.value, shown.event)
             if relay.ended:
                 return
     relay.end_of_stream(within_event=parser.pending)
@@ -159,7 +166,8 @@ async def _leased(passage: Passage, answer: UpstreamAnswer, lease: Lease) -> Asy
         yield piece
 
 
-async def _finish(gate: Gate, passage: Passage, outcome: Outcome) -> None:
+async def finish(gate: Gate, passage: Passage, outcome: Outcome) -> None:
+    """Record how the hop ended, and end its span."""
     await record_outcome(gate, passage, outcome)
     span = passage.span(gate.tracing)
     span.set({semconv.HTTP_RESPONSE_STATUS_CODE: outcome.status, semconv.HOPGATE_STREAM_EVENTS: outcome.events})

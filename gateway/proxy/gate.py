@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from gateway.core.errors import HopError
 from gateway.core.limits import Limits
 from gateway.core.model import Call, Chain, Hop, Presented, Route
-from gateway.core.ports import AuditLog, Bindings, Sealer, TaskOwners
+from gateway.core.ports import AuditLog, Bindings, Sealer, TaskOwners, ToolPins
 from gateway.core.reasons import Reason
 from gateway.core.registry import Agent
 from gateway.core.snapshot import Snapshot
@@ -40,6 +40,7 @@ class Gate:
     audit: AuditLog
     bindings: Bindings
     tasks: TaskOwners
+    pins: ToolPins
     upstreams: Upstreams
     tracing: Tracing
     metrics: Metrics
@@ -76,6 +77,8 @@ class Passage:
     began: float = field(default_factory=perf_counter)
     headers: Mapping[str, str] = field(default_factory=dict)
     route: Route | None = None
+    rest: str = ""
+    """The path below the route."""
     agent: Agent | None = None
     presented: Presented = None
     call: Call | None = None

@@ -1,11 +1,19 @@
 """What a decision leaves in metrics and in the span. Facts only; the record is ``core.audit``'s."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from gateway.core.audit import DecisionRecord
 from gateway.core.model import Decision
+from gateway.core.registry import Upstream
 from gateway.proxy.gate import Gate, Passage
 from gateway.telemetry import semconv
+
+
+def server_of(upstream: Upstream) -> Mapping[str, str]:
+    """Attributes of the client span towards ``upstream``."""
+    return {semconv.SERVER_ADDRESS: upstream.url.split("/", 3)[2]}
 
 
 def observe(gate: Gate, passage: Passage, decision: Decision, record: DecisionRecord) -> None:
@@ -36,6 +44,10 @@ def observe(gate: Gate, passage: Passage, decision: Decision, record: DecisionRe
             semconv.HOPGATE_DEPTH: chain.depth,
             semconv.HOPGATE_ACTORS: chain.actors,
             semconv.HOPGATE_REENTRY: chain.reentry,
+            semconv.HTTP_REQUEST_METHOD: passage.exchange.method,
+            semconv.HOPGATE_AGENT_SPIFFE_ID: None if hop.peer is None else hop.peer.spiffe_id,
+            semconv.MCP_PROTOCOL_VERSION: call.version if call.protocol == "mcp" else None,
+            semconv.A2A_PROTOCOL_VERSION: call.version if call.protocol == "a2a" else None,
             semconv.MCP_METHOD_NAME: call.method if call.protocol == "mcp" else None,
             semconv.A2A_METHOD_NAME: call.method if call.protocol == "a2a" else None,
             semconv.GEN_AI_TOOL_NAME: call.target if call.action == "invokeTool" else None,

@@ -9,8 +9,7 @@ import asyncio
 import msgspec
 
 from gateway.core import delegation, scope
-from gateway.core.audit import Record, decision_record
-from gateway.core.errors import HopError, StoreError, TokenError
+from gateway.core.errors import HopError, TokenError
 from gateway.core.model import (
     Call,
     Chain,
@@ -27,14 +26,16 @@ from gateway.core.model import (
 )
 from gateway.core.policy.decide import decide
 from gateway.core.reasons import Reason
+from gateway.core.snapshot import Snapshot
 from gateway.protocols.base import Incoming
-from gateway.proxy import cards, sessions, wellknown
+from gateway.proxy import cards, pins, sessions, webhooks, wellknown
 from gateway.proxy.adapters import adapter_of
-from gateway.proxy.exchange import Answer, Exchange, single_valued
+from gateway.proxy.commit import commit
+from gateway.proxy.deliver import deliver
+from gateway.proxy.exchange import Answer, Exchange, check_head, single_valued
 from gateway.proxy.forward import forward
 from gateway.proxy.gate import Gate, Passage, client_of
 from gateway.proxy.locate import check_host, locate, split_target
-from gateway.proxy.observe import observe
 from gateway.proxy.refuse import DeniedError, refuse
 from gateway.telemetry import semconv
 
@@ -63,6 +64,7 @@ class Pipeline:
 
     async def _carry(self, passage: Passage) -> Answer:
         gate, exchange, edition, snapshot = self._gate, passage.exchange, passage.edition, passage.snapshot
+        check_head(exchange, passage.limits.header_bytes)
         passage.headers = single_valued(exchange.headers)
         check_host(passage.headers, edition.allowed[exchange.listener])
         path, query = split_target(exchange.target)
@@ -72,11 +74,14 @@ class Pipeline:
             return document
         route, rest = locate(path, snapshot.routes)
         route = passage.route = msgspec.structs.replace(route, resource=base + route.path)
+        passage.rest = rest
         adapter = adapter_of(route.protocol)
         if exchange.peer is None and exchange.listener == "data":
             raise HopError(Reason.TRUST_WITHDRAWN, "the certificate is no longer vouched for")
         if exchange.peer is not None:
             passage.agent = delegation.calling_agent(exchange.peer, snapshot.registry, passage.at // 1000)
+        if webhooks.is_delivery(route, rest):
+            return await deliver(gate, passage, route)
         incoming = Incoming(exchange.method, rest, passage.headers, query, b"")
         adapter.check_method(incoming, route, snapshot)
         with gate.metrics.stage("token"):
@@ -92,8 +97,11 @@ class Pipeline:
         decision, minted = await self._decide(passage, hop)
         if minted is None:
             return await cards.answer(gate, passage, decision)
+        grant = Grant(await webhooks.substituted(gate, passage, hop), decision, minted)
+        if call.action == "getExtendedCard":
+            return await cards.extended(gate, passage, grant)
         await self._claim_contexts(passage, hop)
-        return await forward(gate, passage, Grant(hop, decision, minted))
+        return await forward(gate, passage, grant)
 
     async def _present(self, passage: Passage, route: Route) -> Presented:
         authorization = passage.headers.get("authorization")
@@ -132,7 +140,12 @@ class Pipeline:
                 raise HopError(Reason.TASK_UNKNOWN, "no such context for this caller on this route")
 
     async def _claim_contexts(self, passage: Passage, hop: Hop) -> None:
-        """A context that the caller names first is the caller's from now on, before its upstream learns of it."""
+        """A context that the caller names first is the caller's from now on, before its upstream learns of it.
+
+        Only a message begins one; asking for the tasks of a context claims nothing.
+        """
+        if hop.call.action != "delegate":
+            return
         expires = passage.at // 1000 + passage.limits.task_seconds
         whose = sessions.owner(hop.chain, hop.peer)
         for context in adapter_of(hop.route.protocol).named_contexts(hop.call):
@@ -144,32 +157,15 @@ class Pipeline:
         gate, snapshot = self._gate, passage.snapshot
         with passage.span(gate.tracing).child(semconv.SPAN_AUTHORIZE):
             with gate.metrics.stage("decide"):
-                decision = decide(hop, snapshot.bundle, snapshot.registry, snapshot.generation)
+                decision = _decision(hop, snapshot)
+                decision = await pins.held(gate, snapshot, decision)
             minted, cure = None, frozenset[str]()
             if isinstance(decision, Permit) and not adapter_of(hop.route.protocol).answered_here(hop.call):
                 decision, minted, cure = self._narrowed(passage, decision)
-            record = decision_record(
-                decision,
-                snapshot.registry,
-                digest_key=gate.digest_key,
-                trace_id=passage.span(gate.tracing).trace_id,
-                minted=minted,
-            )
-            with gate.metrics.stage("audit"):
-                await self._record(passage, record)
-        observe(gate, passage, decision, record)
+            await commit(gate, passage, decision, minted)
         if not isinstance(decision, Permit):
             raise DeniedError(decision, cure)
         return decision, minted
-
-    async def _record(self, passage: Passage, record: Record) -> None:
-        # A client that leaves meanwhile doesn't take the record back; only a store that fails does.
-        passage.decided = True
-        try:
-            await self._gate.audit.append(record)
-        except StoreError:
-            passage.decided = False
-            raise
 
     def _narrowed(self, passage: Passage, permit: Permit) -> tuple[Decision, Minted | None, frozenset[str]]:
         """What the permit may carry on: the token, or the denial and the issuer scopes that would cure it."""
@@ -194,6 +190,17 @@ class Pipeline:
         claims = delegation.claims(hop, wanted, ceiling, issuer=issuer, jti=jti, x5t=x5t, limits=passage.limits)
         gate.metrics.minted()
         return Minted(passage.edition.signer.sign(claims), claims["jti"], claims["exp"], wanted, ceiling)
+
+
+def _decision(hop: Hop, snapshot: Snapshot) -> Decision:
+    """The decision on the hop, and on the webhook that its message may set besides."""
+    decision = decide(hop, snapshot.bundle, snapshot.registry, snapshot.generation)
+    beside = adapter_of(hop.route.protocol).action_beside(hop.call)
+    if beside is None or not isinstance(decision, Permit):
+        return decision
+    setting = msgspec.structs.replace(hop, call=msgspec.structs.replace(hop.call, action=beside))
+    also = decide(setting, snapshot.bundle, snapshot.registry, snapshot.generation)
+    return msgspec.structs.replace(also, hop=hop, policies=(*decision.policies, *also.policies))
 
 
 def _hop(passage: Passage, route: Route, call: Call, chain: Chain) -> Hop:

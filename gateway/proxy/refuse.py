@@ -54,7 +54,7 @@ def reply_to(gate: Gate, passage: Passage, error: HopError) -> Reply:
     refusal = _refusal(gate, passage, error)
     if passage.route is None:
         return problem(refusal)
-    return adapter_of(passage.route.protocol).refuse(passage.call, passage.headers, error, refusal)
+    return adapter_of(passage.route.protocol).refuse(passage.call, passage.rest, passage.headers, error, refusal)
 
 
 async def record_outcome(gate: Gate, passage: Passage, outcome: Outcome) -> None:

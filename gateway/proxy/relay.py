@@ -14,8 +14,8 @@ from gateway.core.registry import Upstream
 from gateway.protocols import mcp
 from gateway.protocols.base import End, Inbound, Listing, Pass
 from gateway.protocols.jsonrpc import dump_json
-from gateway.proxy import sessions
-from gateway.proxy.adapters import adapter_of
+from gateway.proxy import pins, sessions, webhooks
+from gateway.proxy.adapters import Shown, adapter_of, task_key
 from gateway.proxy.exchange import Headers
 from gateway.proxy.gate import Gate, Passage, client_of
 from gateway.proxy.upstream import UpstreamAnswer
@@ -36,6 +36,7 @@ class Relay:
         self.hop = hop
         self._adapter = adapter_of(hop.route.protocol)
         self.protocol: ProtocolName = hop.route.protocol
+        self.binding = hop.call.binding
         self.caller = sessions.owner(hop.chain, hop.peer) if hop.peer is None else hop.peer.spiffe_id
         self.ended = False
         self._ok = True
@@ -59,16 +60,18 @@ class Relay:
         expires = hop.now // 1000 + limits.session_seconds
         return (("Mcp-Session-Id", sessions.seal(self._gate.sealer, opened, hop.route, whose, expires)),)
 
-    async def take(self, value: Any) -> Any | None:
+    async def take(self, value: Any) -> Shown | None:
         """The message as the client gets it; None for one that isn't the client's.
 
         Raises:
             UpstreamError: the message does not belong to the answer of this call.
         """
         taken = await self._take(value)
-        if taken is not None:
-            self._bytes += len(dump_json(taken))
-        return taken
+        if taken is None:
+            return None
+        shown = self._adapter.present(self.hop.call, taken)
+        self._bytes += len(dump_json(shown.value))
+        return shown
 
     async def _take(self, value: Any) -> Any | None:
         self._events += 1
@@ -79,26 +82,28 @@ class Relay:
                 return passed
             case Listing():
                 self.ended = True
-                keep = await self._callable(classified.items)
+                keep = await (self._owned if self.protocol == "a2a" else self._callable)(classified.items)
+                keep -= await self._withheld(classified)
                 cut, self._hidden = self._adapter.filter_listing(classified, keep)
                 return cut
             case End(value=last, ok=ok, detail=detail):
                 self.ended, self._ok, self._detail = True, ok, detail
                 await self._claim_tasks(last)
-                return last
+                return webhooks.restored(self._gate, self._passage, self.hop, last)
             case Inbound():
                 await self._refuse_inbound(classified)
                 return None
 
-    async def last(self, value: Any) -> bytes:
-        """The one message of an answer that isn't a stream."""
+    async def last(self, value: Any, status: int) -> tuple[int, bytes]:
+        """Status and body of an answer that isn't a stream; ``status`` is the upstream's."""
         taken = await self._take(value)
         if taken is None or (self.protocol == "mcp" and not self.ended):
             raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the body is not the answer to the request")
         self.ended = True
-        body = dump_json(taken)
+        shown = self._adapter.present(self.hop.call, taken)
+        body = dump_json(shown.value)
         self._bytes += len(body)
-        return body
+        return status if shown.status is None else shown.status, body
 
     def end_empty(self) -> None:
         """The upstream sent no body: right for a notification, and only there."""
@@ -128,6 +133,19 @@ class Relay:
             if number % LISTED_AT_ONCE == LISTED_AT_ONCE - 1:
                 await asyncio.sleep(0)
         return frozenset(kept)
+
+    async def _owned(self, tasks: tuple[str, ...]) -> frozenset[str]:
+        """Which of the agent's tasks are the caller's."""
+        hop, keys = self.hop, {task_key(task): task for task in tasks}
+        found = await self._gate.tasks.owned(hop.route.path, keys, sessions.owner(hop.chain, hop.peer))
+        return frozenset(keys[key] for key in found)
+
+    async def _withheld(self, listing: Listing) -> frozenset[str]:
+        """Tools whose definitions aren't the approved ones; of all that are listed, whoever asks."""
+        if self.hop.call.method != "tools/list":
+            return frozenset()
+        listed = listing.value["result"]["tools"]
+        return await pins.withheld(self._gate, self._passage.snapshot, self.hop.route.name, listed)
 
     async def _claim_tasks(self, value: Any) -> None:
         hop, limits = self.hop, self._passage.limits

@@ -6,8 +6,9 @@ and that a client that leaves cancels its hop.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from ssl import SSLContext
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from msgspec import Struct
@@ -23,6 +24,9 @@ from gateway.proxy.problem import problem
 SERVER = "hopgate"
 CUT_SECONDS = 1.0
 """Time for a hop that is ended to write its outcome, and for a connection to close."""
+PIECE_BYTES = 256 * 1024
+"""Larger bodies are written piece by piece: TLS takes one write of any size without waiting for the client."""
+WRITE_BUFFER_BYTES = 64 * 1024
 Handle = Callable[[Exchange], Awaitable[Answer]]
 OnMalformed = Callable[[str], None]
 """Told the kind of each request that isn't HTTP; such a request has no head to record."""
@@ -39,6 +43,11 @@ class _Connection(web.RequestHandler):
     """A connection whose broken requests are answered as the gateway answers, and never quoted in a log."""
 
     on_malformed: OnMalformed
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hold little for a client that reads slowly; TLS would hold half a megabyte."""
+        super().connection_made(transport)
+        cast(asyncio.WriteTransport, transport).set_write_buffer_limits(WRITE_BUFFER_BYTES)
 
     def handle_error(
         self,
@@ -128,27 +137,45 @@ class HttpListener:
             hop.add_done_callback(self._running.discard)
         exchange = self._exchange(request)
         answer = await self._handle(exchange)
-        if isinstance(answer.body, bytes):
-            response = web.Response(status=answer.status, body=answer.body)
-            _set_headers(response, answer)
-            if not exchange.vouched():
-                # What comes next on it would be refused as well; a new connection may prove somebody.
-                response.force_close()
-            return response
-        return await self._stream(request, answer, answer.body)
+        body = answer.body
+        if not isinstance(body, bytes):
+            return await self._stream(request, answer, body)
+        if len(body) > PIECE_BYTES:
+            return await self._stream(request, answer, _pieces(body), length=len(body))
+        response = web.Response(status=answer.status, body=body)
+        _set_headers(response, answer)
+        if not exchange.vouched():
+            # What comes next on it would be refused as well; a new connection may prove somebody.
+            response.force_close()
+        return response
 
-    async def _stream(self, request: web.BaseRequest, answer: Answer, body: AsyncIterator[bytes]) -> web.StreamResponse:
+    async def _stream(
+        self, request: web.BaseRequest, answer: Answer, body: AsyncIterator[bytes], length: int | None = None
+    ) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status)
+        response.content_length = length
         _set_headers(response, answer)
         try:
             await response.prepare(request)
             async for piece in body:
-                await response.write(piece)
+                async with self._read_by_client(request):
+                    await response.write(piece)
             await response.write_eof()
         finally:
             # The generator closes the upstream and writes the outcome, whoever ended the stream.
             await body.aclose()  # type: ignore[attr-defined]
         return response
+
+    @asynccontextmanager
+    async def _read_by_client(self, request: web.BaseRequest) -> AsyncIterator[None]:
+        """Drops the connection of a client that reads nothing: what it was sent would be kept for it for ever."""
+        try:
+            async with asyncio.timeout(self._limits.idle_stream_seconds):
+                yield
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+            raise
 
     def _exchange(self, request: web.BaseRequest) -> Exchange:
         async def read(most: int, seconds: float) -> bytes:
@@ -161,7 +188,13 @@ class HttpListener:
             return self._tls.peer_of(connection) is not None if self._name == "data" else True
 
         headers = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in request.raw_headers]
-        return Exchange(self._name, request.method, request.raw_path, headers, peer, vouched, read)
+        version = (request.version.major, request.version.minor)
+        return Exchange(self._name, request.method, request.raw_path, headers, peer, vouched, read, version)
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), PIECE_BYTES):
+        yield body[start : start + PIECE_BYTES]
 
 
 async def _read_body(request: web.BaseRequest, most: int, seconds: float) -> bytes:

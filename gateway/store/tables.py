@@ -70,3 +70,17 @@ task_owners = Table(
     Column("expires", BigInteger, nullable=False),
 )
 Index("task_owners_expires", task_owners.c.expires)
+
+tool_pins = Table(
+    "tool_pins",
+    state,
+    Column("server", Text, primary_key=True),
+    Column("tool", Text, primary_key=True),
+    Column("approved_digest", Text),
+    Column("approved_document", LargeBinary),
+    Column("approved_at", BigInteger, nullable=False),
+    Column("found_digest", Text),
+    Column("found_document", LargeBinary),
+    Column("found_at", BigInteger, nullable=False),
+)
+"""Definitions of tools: the approved one, and another that waits for approval."""

@@ -4,7 +4,7 @@ A task is owned until it expires; then its id is free again.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from sqlalchemy import Select, delete, select
 from sqlalchemy.dialects.sqlite import insert
@@ -12,6 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.store.state import transaction
 from gateway.store.tables import task_owners
+
+ASKED_AT_ONCE = 500
+"""Databases bound the parameters of one statement."""
 
 
 class SqlTaskOwners:
@@ -44,6 +47,25 @@ class SqlTaskOwners:
         async with transaction(self._engine) as connection:
             found: str | None = (await connection.execute(query)).scalar_one_or_none()
         return found
+
+    async def owned(self, route: str, task_ids: Collection[str], owner: str) -> frozenset[str]:
+        """Those of ``task_ids`` that ``owner`` owns.
+
+        Raises:
+            StoreError: STORE_UNAVAILABLE.
+        """
+        found: set[str] = set()
+        named = tuple(task_ids)
+        async with transaction(self._engine) as connection:
+            for start in range(0, len(named), ASKED_AT_ONCE):
+                query = select(task_owners.c.task_id).where(
+                    task_owners.c.route == route,
+                    task_owners.c.task_id.in_(named[start : start + ASKED_AT_ONCE]),
+                    task_owners.c.owner == owner,
+                    task_owners.c.expires > int(self._clock()),
+                )
+                found.update((await connection.execute(query)).scalars())
+        return frozenset(found)
 
 
 def _owner_of(route: str, task_id: str) -> Select[str]:

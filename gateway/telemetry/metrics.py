@@ -61,6 +61,9 @@ class Metrics:
             semconv.METRIC_UPSTREAM_ERRORS, "hops that failed at the upstream", ["reason"], registry=registry
         )
         self._streams = Gauge(semconv.METRIC_STREAMS, "streams open now", ["protocol"], registry=registry)
+        self._tools_changed = Counter(
+            semconv.METRIC_TOOLS_CHANGED, "tool definitions found that are not approved", registry=registry
+        )
         self._minted = Counter(semconv.METRIC_TOKENS_MINTED, "hop tokens minted", registry=registry)
 
     def _state(self) -> None:
@@ -129,6 +132,10 @@ class Metrics:
     def minted(self) -> None:
         """A hop token was signed."""
         self._minted.inc()
+
+    def tool_changed(self) -> None:
+        """A server listed a definition of a tool that is not the approved one; the tool is in quarantine."""
+        self._tools_changed.inc()
 
     def audit_committed(self, records: int, seconds: float) -> None:
         """A group of ``records`` became durable in ``seconds``."""

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.ports import Bindings, TaskOwners
+from gateway.core.ports import Bindings, TaskOwners, ToolPins
 from gateway.store.bindings import SqlBindings
 from gateway.store.state import open_state
 from gateway.store.task_owners import SqlTaskOwners
+from gateway.store.tool_pins import SqlToolPins
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Store:
 
     bindings: Bindings
     task_owners: TaskOwners
+    tool_pins: ToolPins
 
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
@@ -48,7 +50,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> 
     async def opened() -> AsyncIterator[Store]:
         engine = await open_state(urls[request.param])
         try:
-            yield Store(SqlBindings(engine), SqlTaskOwners(engine, clock))
+            yield Store(SqlBindings(engine), SqlTaskOwners(engine, clock), SqlToolPins(engine, clock))
         finally:
             await engine.dispose()
 

@@ -38,3 +38,17 @@ async def test_an_expired_task_is_nobodys(open_store: Any, clock: Any) -> None:
         assert await store.task_owners.owner("r", "t") is None
         assert await store.task_owners.claim("r", "t", "bob", int(clock.now) + 60)
         assert await store.task_owners.owner("r", "t") == "bob"
+
+
+async def test_of_many_tasks_those_of_one_owner(open_store: Any, clock: Any) -> None:
+    async with open_store() as store:
+        ends = int(clock.now) + 60
+        mine = [f"task-{number}" for number in range(600)]
+        await store.task_owners.claim("r", mine[0], "alice", ends)
+        await store.task_owners.claim("r", mine[-1], "alice", ends)
+        await store.task_owners.claim("r", mine[1], "mallory", ends)
+        await store.task_owners.claim("other", mine[2], "alice", ends)
+        await store.task_owners.claim("r", mine[3], "alice", ends - 60 + 1)
+        clock.now += 1
+        assert await store.task_owners.owned("r", mine, "alice") == {mine[0], mine[-1]}
+        assert await store.task_owners.owned("r", [], "alice") == frozenset()

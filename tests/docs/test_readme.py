@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from demo.story import SCENES
 from gateway.identity.dev import issue_svid
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,12 @@ def test_its_commands_and_files_make_a_configuration_without_problems(tmp_path: 
         done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, (command, done.stderr)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_the_demo_s_output_names_every_step_and_how_it_ends() -> None:
+    for scene in SCENES:
+        row = next(line for line in README.splitlines() if line.startswith(f"ok  {scene.title} "))
+        assert row.removeprefix(f"ok  {scene.title}").split()[:2] == [scene.expected, scene.expected]
 
 
 def test_its_links_lead_somewhere() -> None:

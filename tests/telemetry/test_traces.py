@@ -105,7 +105,7 @@ def test_children_names_kinds_and_attributes(exported):
         hop.set({semconv.HOPGATE_POLICY_IDS: ["b", "a"], semconv.HOPGATE_DEPTH: 2, semconv.HOPGATE_AGENT: None})
         with hop.child(semconv.SPAN_AUTHORIZE) as authorize:
             assert authorize.trace_id == hop.trace_id
-        with hop.child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, {semconv.SERVER_PORT: 9}) as upstream:
+        with hop.child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, {semconv.SERVER_ADDRESS: "ledger"}) as upstream:
             upstream.fail(Reason.UPSTREAM_TIMEOUT)
             passed_on = upstream.traceparent()["traceparent"]
     authorize, upstream, hop = exporter.get_finished_spans()

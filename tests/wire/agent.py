@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import httpx2
 import jwt
-from a2a.client import ClientConfig, create_client
+from a2a.client import A2ACardResolver, ClientConfig, create_client
 from a2a.client.client import Client
 from a2a.client.errors import A2AClientError
 from a2a.helpers import get_text_parts, new_task_from_user_message, new_text_part
@@ -20,7 +20,12 @@ from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
 from a2a.server.request_handlers import DefaultRequestHandler
 from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes
-from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
+from a2a.server.tasks import (
+    BasePushNotificationSender,
+    InMemoryPushNotificationConfigStore,
+    InMemoryTaskStore,
+    TaskUpdater,
+)
 from a2a.types import (
     AgentCapabilities,
     AgentCard,
@@ -48,6 +53,8 @@ class Agent:
     name: str
     headers: list[dict[str, str]] = field(default_factory=list)
     """Those of each JSON-RPC request that arrived."""
+    bodies: list[bytes] = field(default_factory=list)
+    """Theirs, in the same order."""
     texts: list[str] = field(default_factory=list)
     step: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -77,15 +84,44 @@ class Agent:
         )
 
     @property
+    def extended_card(self) -> AgentCard:
+        """The card for callers that the agent knows."""
+        card = self.card
+        card.skills.add(id="audit", name="Audit", description="For those it knows", tags=["finance"])
+        return card
+
+    @property
+    def card_routes(self) -> list[Any]:
+        return list(create_agent_card_routes(self.card))
+
+    @property
     def application(self) -> Any:
         card = self.card
-        handler = DefaultRequestHandler(Worker(self), InMemoryTaskStore(), card)
-        inner = Starlette(routes=[*create_agent_card_routes(card), *create_jsonrpc_routes(handler, "/")])
+        configs = InMemoryPushNotificationConfigStore()
+        http = httpx.AsyncClient(verify=self.company.client(self.name))
+        handler = DefaultRequestHandler(
+            Worker(self),
+            InMemoryTaskStore(),
+            card,
+            extended_agent_card=self.extended_card,
+            push_config_store=configs,
+            push_sender=BasePushNotificationSender(http, configs),
+        )
+        calls = create_jsonrpc_routes(handler, "/", enable_v0_3_compat=True)
+        inner = Starlette(routes=[*self.card_routes, *calls])
 
         async def recorded(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "http" and scope["method"] == "POST":
                 self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
-            await inner(scope, receive, send)
+                self.bodies.append(b"")
+
+            async def received() -> Any:
+                message = await receive()
+                if message["type"] == "http.request" and self.bodies:
+                    self.bodies[-1] += message.get("body", b"")
+                return message
+
+            await inner(scope, received, send)
 
         return recorded
 
@@ -111,12 +147,15 @@ class Worker(AgentExecutor):
                 await updater.add_artifact([new_text_part(str(number))])
                 await self._agent.step.wait()
                 self._agent.step.clear()
+        if verb == "tenant":
+            rest = context.call_context.tenant
         bearer = context.call_context.state["headers"]["authorization"].removeprefix("Bearer ")
         await updater.add_artifact([new_text_part(await self._answer(verb, rest, bearer))])
         await (updater.requires_input() if verb == "more" else updater.complete())
 
     async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
-        raise NotImplementedError
+        task = context.current_task
+        await TaskUpdater(event_queue, task.id, task.context_id).cancel()
 
     async def _answer(self, verb: str, rest: str, bearer: str) -> str:
         company, name = self._agent.company, self._agent.name
@@ -129,7 +168,7 @@ class Worker(AgentExecutor):
                 return f"{name} refused {reason_of(error)}"
         if verb == "balance":
             return f"{name} < {await balance(company, name, bearer)}"
-        return f"{name}: {verb}"
+        return f"{name}: {verb} {rest}" if verb == "tenant" else f"{name}: {verb}"
 
 
 async def balance(company: Company, agent: str, token: str) -> str:
@@ -156,13 +195,27 @@ def route(company: Company, target: str, agent: str | None) -> tuple[str, ssl.SS
 
 @asynccontextmanager
 async def asking(
-    company: Company, agent: str | None, target: str = "analyst", *, token: str = "", streaming: bool = True
+    company: Company,
+    agent: str | None,
+    target: str = "analyst",
+    *,
+    token: str = "",
+    streaming: bool = True,
+    binding: str = "JSONRPC",
+    version: str = "1.0",
 ) -> AsyncIterator[Client]:
-    """The official client, made from the card; with a fresh token of Maria's unless one is given."""
+    """The official client, made from the card; with a fresh token of Maria's unless one is given.
+
+    It prefers 1.0 wherever the card offers it, so other versions are all that is left of the card.
+    """
     url, context = route(company, target, agent)
     headers = bearing(token or company.token(url))
     async with httpx.AsyncClient(verify=context, headers=headers, timeout=20) as http:
-        yield await create_client(url, ClientConfig(httpx_client=http, streaming=streaming))
+        config = ClientConfig(httpx_client=http, streaming=streaming, supported_protocol_bindings=[binding])
+        card = await A2ACardResolver(http, url).get_agent_card()
+        for interface in [each for each in card.supported_interfaces if each.protocol_version != version]:
+            card.supported_interfaces.remove(interface)
+        yield await create_client(card, config)
 
 
 @dataclass(frozen=True)

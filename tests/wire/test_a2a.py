@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from a2a.client.errors import A2AClientError
@@ -169,38 +168,11 @@ forbid (principal == Agent::"auditor", action == Action::"delegate", resource);
 
 
 @pytest.mark.parametrize(
-    ("method", "params"),
-    [
-        ("ListTasks", {}),
-        ("CancelTask", {"id": "t"}),
-        ("SubscribeToTask", {"id": "t"}),
-        ("CreateTaskPushNotificationConfig", {"taskId": "t", "url": "https://127.0.0.1/hook"}),
-        ("GetTaskPushNotificationConfig", {"taskId": "t", "id": "p"}),
-        ("ListTaskPushNotificationConfigs", {"taskId": "t"}),
-        ("DeleteTaskPushNotificationConfig", {"taskId": "t", "id": "p"}),
-        ("GetExtendedAgentCard", {}),
-        ("SendMessage", {"configuration": {"taskPushNotificationConfig": {"url": "https://127.0.0.1/hook"}}}),
-    ],
-)
-async def test_what_is_not_carried_is_refused_and_recorded(
-    company: Company, method: str, params: dict[str, Any]
-) -> None:
-    async with agents(company, "analyst") as [analyst], bare(company) as http:
-        body = sending("hello")["params"] | params if method == "SendMessage" else params
-        response = await http.post(rpc(method, body))
-    assert refusal_of(response) == (400, -32004, "not_supported_yet")
-    assert analyst.headers == []
-    [refused] = company.records()
-    assert isinstance(refused.record, RefusedRecord)
-    assert refused.record.reason == "not_supported_yet"
-
-
-@pytest.mark.parametrize(
     ("version", "query", "expected"),
     [
-        (None, "", (400, -32009, "version_unsupported")),
-        ("", "", (400, -32009, "version_unsupported")),
-        ("0.3", "", (400, -32009, "version_unsupported")),
+        (None, "", (404, -32601, "method_unknown")),
+        ("", "", (404, -32601, "method_unknown")),
+        ("0.3", "", (404, -32601, "method_unknown")),
         ("2.0", "", (400, -32009, "version_unsupported")),
         ("1.0", "?A2A-Version=0.3", (400, -32600, "message_invalid")),
         ("1.0.1", "", None),

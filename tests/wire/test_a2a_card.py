@@ -40,8 +40,11 @@ async def test_the_card_leads_to_the_gateway_and_nowhere_else(
     async with behind_gateway(Agent(company, target)), bare(company, caller, target) as http:
         response = await http.card()
     card = response.json()
-    assert card["supportedInterfaces"] == [{"url": http.url, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}]
-    assert card["capabilities"] == {"streaming": True}
+    assert card["supportedInterfaces"] == [
+        {"url": http.url, "protocolBinding": binding, "protocolVersion": version}
+        for binding, version in (("JSONRPC", "1.0"), ("HTTP+JSON", "1.0"), ("JSONRPC", "0.3"))
+    ]
+    assert card["capabilities"] == {"streaming": True, "pushNotifications": True, "extendedAgentCard": True}
     assert (card["name"], card["skills"][0]["id"]) == (target, "work")
     assert str(company.upstreams[target]) not in response.text
     assert response.headers["cache-control"] == "private, max-age=60"

@@ -16,7 +16,7 @@ from tests.company import Company
 from tests.wire.ledger import Ledger
 from tests.wire.mcp_calls import Message, answer_of, bare, call, post, refusal_of, through_gateway
 
-SECONDS = 10
+SECONDS = 30
 
 
 async def ready(company: Company) -> dict[str, Any]:
@@ -104,10 +104,16 @@ async def test_what_can_not_be_used_changes_nothing_and_says_why(company: Compan
 
 async def test_what_takes_a_restart_is_refused_as_a_whole(company: Company, ledger: Ledger) -> None:
     company.settings["store"] = {"url": "sqlite:///other.db"}
-    company.policies["guardrails/stop.cedar"] = '@id("stop")\nforbid (principal, action, resource);\n'
     company.write()
     found = await until(company, lambda found: bool(found["configuration"] != "ok"))
     assert "store: takes effect only after a restart" in found["configuration"]
+    company.policies["guardrails/broken.cedar"] = '@id("b")\nforbid (principal, action, resource) when { nonsense };\n'
+    company.write()
+    await until(company, lambda found: "broken.cedar" in found["configuration"])
+    company.policies["guardrails/broken.cedar"] = '@id("b")\nforbid (principal, action, resource);\n'
+    company.write()
+    found = await until(company, lambda found: "restart" in found["configuration"])
+    assert found["generation"] == 1
     async with bare(company) as wire:
         assert (await post(wire, call("read_balance"))).status_code == 200
 
@@ -124,7 +130,7 @@ async def test_open_streams_are_decided_again(company: Company, ledger: Ledger) 
 
 async def test_streams_that_stay_permitted_go_on(company: Company, ledger: Ledger) -> None:
     async with bare(company) as wire, asyncio.TaskGroup() as tasks:
-        streaming = tasks.create_task(post(wire, streamed("count", to=150)))
+        streaming = tasks.create_task(post(wire, streamed("count", to=500)))
         await asyncio.sleep(0)
         company.policies["platform/more.cedar"] = (
             '@id("more")\npermit (principal is Agent, action, resource is Prompt);\n'

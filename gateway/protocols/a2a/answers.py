@@ -1,18 +1,17 @@
 """The upstream's request for an A2A ``Call``, and what one message of its answer means.
 
-Decides pass or end; A2A has no requests of the agent to the client. Whatever it can't name is an error. Doesn't
+Decides pass, list or end; A2A has no requests of the agent to the client. Whatever it can't name is an error. Doesn't
 learn who owns the tasks (``ids.task_ids`` finds them), or when a stream ends: it ends when the upstream's does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from gateway.core.model import Call
 from gateway.protocols.a2a.methods import CARD_METHOD, CARD_PATH
-from gateway.protocols.a2a.shapes import RESULTS, normal
-from gateway.protocols.base import JSON, SSE, Classified, End, Outgoing, Pass, trace_headers
-from gateway.protocols.jsonrpc import dump_json, malformed_answer, read_answer
-from gateway.protocols.members import AmbiguousMemberError
+from gateway.protocols.a2a.results import read_result
+from gateway.protocols.base import JSON, SSE, Classified, End, Listing, Outgoing, Pass, trace_headers
+from gateway.protocols.jsonrpc import dump_json, read_answer
 
 
 def encode(call: Call, *, trace: Mapping[str, str]) -> Outgoing:
@@ -28,8 +27,8 @@ def encode(call: Call, *, trace: Mapping[str, str]) -> Outgoing:
 def classify(call: Call, value: Any) -> Classified:
     """What ``value``, one parsed message of the answer to ``call``, is; its known members in camelCase.
 
-    A stream's events are ``Pass``; its end is the end of the upstream's body. The card is ``End`` as it came:
-    ``card.rewrite_card`` makes it the gateway's.
+    A stream's events are ``Pass``; its end is the end of the upstream's body. A list of tasks is ``Listing``, its
+    items the tasks' ids. Cards are ``End`` as they came: ``card.rewrite_card`` makes them the gateway's.
 
     Raises:
         UpstreamError: UPSTREAM_MALFORMED.
@@ -39,33 +38,19 @@ def classify(call: Call, value: Any) -> Classified:
     answer = read_answer(value, call.request_id)
     if answer.error is not None:
         return End({**value, "id": call.request_id}, ok=False, detail=f"error {answer.error['code']}")
-    result = _result(call, answer.result)
-    if call.streaming:
-        return Pass({**value, "result": result})
-    return End({**value, "result": result}, ok=True)
+    if call.action == "getExtendedCard":
+        return End(value, ok=True)
+    result = read_result(call, answer.result)
+    sent = {**value, "result": result}
+    if call.action == "listTasks":
+        return Listing(sent, tuple(task["id"] for task in result["tasks"]))
+    return Pass(sent) if call.streaming else End(sent, ok=True)
 
 
-def _result(call: Call, result: Any) -> Mapping[str, Any]:
-    shape = RESULTS[call.method]
-    try:
-        named = normal(result, shape)
-    except AmbiguousMemberError as error:
-        raise malformed_answer(f"a result with {error}") from None
-    if not isinstance(named, dict):
-        raise malformed_answer("a result that is not an object")
-    if call.method == "GetTask":
-        _check_task(named, call.target)
-        return named
-    present = [name for name in shape.inner if named.get(name) is not None]
-    if len(present) != 1 or not isinstance(named[present[0]], dict):
-        raise malformed_answer(f"a result without exactly one of {', '.join(shape.inner)}")
-    if present[0] == "task":
-        _check_task(named["task"], None)
-    return named
-
-
-def _check_task(task: Mapping[str, Any], wanted: str | None) -> None:
-    if not isinstance(task.get("id"), str) or not isinstance(task.get("status"), dict):
-        raise malformed_answer("a task without id and status")
-    if wanted is not None and task["id"] != wanted:
-        raise malformed_answer("another task than the one asked for")
+def filter_listing(value: Mapping[str, Any], keep: Container[str]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """The list of tasks cut to ``keep``, and the ids that it lost."""
+    result = value["result"]
+    kept = [task for task in result["tasks"] if task["id"] in keep]
+    hidden = tuple(task["id"] for task in result["tasks"] if task["id"] not in keep)
+    # The upstream's total counts other callers' tasks.
+    return {**value, "result": {**result, "tasks": kept, "totalSize": len(kept)}}, hidden

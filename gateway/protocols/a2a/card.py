@@ -1,18 +1,20 @@
 """An upstream's agent card as the gateway publishes it: the same agent, reached and secured by the gateway.
 
-Built member by member from what A2A 1.0 defines, so that no address of the upstream and no older form of the card
-slips through. Doesn't verify the upstream's signature and doesn't sign: both are ``identity.cards``'.
+Read from cards of A2A 1.0 and 0.3, and built member by member from what 1.0 defines, so that no address of the
+upstream slips through. Doesn't verify the upstream's signature and doesn't sign: both are ``identity.cards``'.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from gateway.protocols.a2a.methods import SERVED
+from gateway.protocols.a2a.methods import CURRENT, SERVED, UNVERSIONED
 from gateway.protocols.a2a.shapes import Shape, normal
 from gateway.protocols.jsonrpc import malformed_answer
 from gateway.protocols.members import AmbiguousMemberError, members
 
 BINDING = "JSONRPC"
+"""What the upstream must speak."""
+OFFERED = (BINDING, "HTTP+JSON")
 MUTUAL_TLS, BEARER, OPEN_ID = "mutualTls", "bearer", "openId"
 
 SKILL = Shape(
@@ -24,13 +26,15 @@ CARD = Shape(
     members(
         "name", "description", "supportedInterfaces", "provider", "version", "documentationUrl", "capabilities",
         "securitySchemes", "securityRequirements", "defaultInputModes", "defaultOutputModes", "skills", "signatures",
-        "iconUrl",
+        "iconUrl", "url", "preferredTransport", "protocolVersion", "additionalInterfaces",
+        "supportsAuthenticatedExtendedCard",
     ),
     {"supportedInterfaces": INTERFACE, "capabilities": CAPABILITIES, "skills": SKILL},
 )  # fmt: skip
 TEXTS = ("name", "description", "version")
 LISTS = ("defaultInputModes", "defaultOutputModes", "skills")
 OPTIONAL = ("provider", "documentationUrl", "iconUrl")
+CARRIED_CAPABILITIES = ("streaming", "pushNotifications", "extendedAgentCard")
 SKILL_MEMBERS = ("id", "name", "description", "tags", "examples", "inputModes", "outputModes")
 
 
@@ -45,8 +49,8 @@ def rewrite_card(
     """The gateway's card for the agent, unsigned, in A2A 1.0 JSON.
 
     ``public_url`` is the route's URL; ``clients`` and ``user`` are the route's, ``issuers`` the OIDC issuer URLs
-    whose tokens it takes. Only JSON-RPC 1.0 interfaces stay, one for each tenant; extensions, push notifications and
-    the extended card are not offered, since the gateway doesn't carry them.
+    whose tokens it takes. Every tenant that the agent serves by JSON-RPC 1.0 is offered by both bindings; extensions
+    are not, since the gateway doesn't carry them. What speaks 0.3 is offered by JSON-RPC 0.3.
 
     Raises:
         UpstreamError: UPSTREAM_MALFORMED, naming what is missing.
@@ -57,8 +61,8 @@ def rewrite_card(
     return {
         **{name: named[name] for name in TEXTS},
         **kept,
-        "supportedInterfaces": _interfaces(named["supportedInterfaces"], public_url),
-        "capabilities": {"streaming": named["capabilities"].get("streaming") is True},
+        "supportedInterfaces": _interfaces(named, public_url),
+        "capabilities": {name: True for name in CARRIED_CAPABILITIES if named["capabilities"].get(name) is True},
         "securitySchemes": schemes,
         "securityRequirements": _requirements(schemes, clients, user),
         "defaultInputModes": named["defaultInputModes"],
@@ -80,24 +84,54 @@ def _named(card: Any) -> Mapping[str, Any]:
     for name in (*LISTS, "supportedInterfaces"):
         if not isinstance(named.setdefault(name, []), list):
             raise malformed_answer(f"an agent card whose {name} is not an array")
-    if not isinstance(named.setdefault("capabilities", {}), dict):
+    capabilities = named.setdefault("capabilities", {})
+    if not isinstance(capabilities, dict):
         raise malformed_answer("an agent card whose capabilities is not an object")
+    if named.get("supportsAuthenticatedExtendedCard") is True:
+        named["capabilities"] = {**capabilities, "extendedAgentCard": True}
     return named
 
 
-def _interfaces(interfaces: Sequence[Any], public_url: str) -> list[Mapping[str, str]]:
+def _interfaces(card: Mapping[str, Any], public_url: str) -> list[Mapping[str, str]]:
+    spoken = [
+        each
+        for each in (*card["supportedInterfaces"], *_older_interfaces(card))
+        if isinstance(each, dict) and each.get("protocolBinding") == BINDING
+    ]
     tenants = dict.fromkeys(
-        interface.get("tenant") or ""
-        for interface in interfaces
-        if isinstance(interface, dict)
-        and interface.get("protocolBinding") == BINDING
-        and interface.get("protocolVersion") in SERVED
-        and isinstance(interface.get("tenant", ""), str)
+        each.get("tenant") or ""
+        for each in spoken
+        if _version(each) == CURRENT and isinstance(each.get("tenant", ""), str)
     )
-    if not tenants:
-        raise malformed_answer(f"an agent card without a {BINDING} interface of A2A {SERVED[0]}")
-    common = {"url": public_url, "protocolBinding": BINDING, "protocolVersion": SERVED[0]}
-    return [{**common, "tenant": tenant} if tenant else common for tenant in tenants]
+    found: list[Mapping[str, str]] = [
+        {"url": public_url, "protocolBinding": binding, "protocolVersion": CURRENT}
+        | ({"tenant": tenant} if tenant else {})
+        for binding in OFFERED
+        for tenant in tenants
+    ]
+    if any(_version(each) == UNVERSIONED for each in spoken):
+        found.append({"url": public_url, "protocolBinding": BINDING, "protocolVersion": UNVERSIONED})
+    if not found:
+        raise malformed_answer(f"an agent card without a {BINDING} interface of A2A {' or '.join(SERVED)}")
+    return found
+
+
+def _older_interfaces(card: Mapping[str, Any]) -> list[Any]:
+    """The interfaces of a card of A2A 0.3, which says its version once."""
+    version = card.get("protocolVersion")
+    first = {"transport": card.get("preferredTransport", BINDING)} if card.get("url") else None
+    more = card.get("additionalInterfaces")
+    return [
+        {"protocolBinding": each.get("transport"), "protocolVersion": version}
+        for each in (first, *(more if isinstance(more, list) else ()))
+        if isinstance(each, dict)
+    ]
+
+
+def _version(interface: Mapping[str, Any]) -> str | None:
+    """The served version that an interface names, with or without a patch number."""
+    named = interface.get("protocolVersion")
+    return next((each for each in SERVED if isinstance(named, str) and (named + ".").startswith(each + ".")), None)
 
 
 def _skill(skill: Any) -> Mapping[str, Any]:

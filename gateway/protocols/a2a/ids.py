@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from gateway.core.model import Call
 
-CARRIERS = ("message", "statusUpdate", "artifactUpdate")
+WRAPPED = ("task", "message", "statusUpdate", "artifactUpdate")
+"""What A2A 1.0 wraps in a result, and 0.3 doesn't."""
 
 
 class Ids(Struct, frozen=True):
@@ -36,16 +37,16 @@ def task_ids(value: Any) -> Ids:
     if not isinstance(result, dict):
         return Ids()
     tasks, contexts = [], []
-    task = result if "status" in result else result.get("task")
-    if isinstance(task, dict):
-        tasks.append(task.get("id"))
-        contexts.append(task.get("contextId"))
-    for name in CARRIERS:
-        carrier = result.get(name)
+    for carrier in (result, *(result.get(name) for name in WRAPPED)):
         if isinstance(carrier, Mapping):
-            tasks.append(carrier.get("taskId"))
+            tasks += [carrier.get("taskId"), carrier.get("id") if _is_task(carrier) else None]
             contexts.append(carrier.get("contextId"))
     return _ids(tasks, contexts)
+
+
+def _is_task(value: Mapping[str, Any]) -> bool:
+    """A task has its id and a status; an update of its status names it by ``taskId``."""
+    return "status" in value and "taskId" not in value
 
 
 def _ids(tasks: list[Any], contexts: list[Any]) -> Ids:

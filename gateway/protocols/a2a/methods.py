@@ -1,10 +1,13 @@
-"""The JSON-RPC methods of A2A 1.0 and what each means to policy; the protocol's error codes."""
+"""The JSON-RPC methods of A2A 1.0 and 0.3 and what each means to policy; the protocol's error codes."""
 
 from collections.abc import Mapping
 
 from msgspec import Struct
 
-SERVED = ("1.0",)
+CURRENT = "1.0"
+UNVERSIONED = "0.3"
+"""What an absent or empty version means (A2A 1.0 §3.6)."""
+SERVED = (CURRENT, UNVERSIONED)
 
 CARD_PATH = "/.well-known/agent-card.json"
 CARD_METHOD = "GetAgentCard"
@@ -38,5 +41,25 @@ METHODS: Mapping[str, Method] = {
     "GetExtendedAgentCard": Method("getExtendedCard"),
 }
 
-CARRIED = frozenset({"SendMessage", "SendStreamingMessage", "GetTask", CARD_METHOD})
+METHODS_0_3: Mapping[str, Method] = {
+    "message/send": Method("delegate"),
+    "message/stream": Method("delegate", streaming=True),
+    "tasks/get": Method("getTask", "id"),
+    "tasks/cancel": Method("cancelTask", "id"),
+    "tasks/resubscribe": Method("subscribeTask", "id", streaming=True),
+    "tasks/pushNotificationConfig/set": Method("createPushConfig", "taskId"),
+    "tasks/pushNotificationConfig/get": Method("getPushConfig", "id"),
+    "tasks/pushNotificationConfig/list": Method("listPushConfigs", "id"),
+    "tasks/pushNotificationConfig/delete": Method("deletePushConfig", "id"),
+    "agent/getAuthenticatedExtendedCard": Method("getExtendedCard"),
+}
+
+BY_VERSION: Mapping[str, Mapping[str, Method]] = {CURRENT: METHODS, UNVERSIONED: METHODS_0_3}
+
+CARRIED = frozenset(
+    {
+        CARD_METHOD, *METHODS, "message/send", "message/stream", "tasks/get", "tasks/cancel", "tasks/resubscribe",
+        "agent/getAuthenticatedExtendedCard",
+    }
+)  # fmt: skip
 """What is forwarded. Any other known method is parsed, so that it is recorded, and then refused."""

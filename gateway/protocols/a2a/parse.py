@@ -1,4 +1,4 @@
-"""A client's HTTP request as one A2A ``Call`` (A2A 1.0, JSON-RPC binding, and the agent card's GET).
+"""A client's HTTP request as one A2A ``Call`` (1.0 by JSON-RPC and HTTP+JSON, 0.3 by JSON-RPC, the card).
 
 Decides version, action and resource, and gives every member its one spelling. Doesn't decide whether the call is
 allowed or carried, or whose the named tasks are.
@@ -7,19 +7,26 @@ allowed or carried, or whose the named tasks are.
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import structs
+
 from gateway.core.errors import ProtocolError
 from gateway.core.limits import Limits
 from gateway.core.model import Call, Route, Uid
 from gateway.core.reasons import Reason
+from gateway.protocols.a2a import shapes_0_3
+from gateway.protocols.a2a.http_json import MEDIA, is_http_json, method_of, read_http
 from gateway.protocols.a2a.methods import (
+    BY_VERSION,
     CARD_METHOD,
     CARD_PATH,
-    METHODS,
+    CURRENT,
     SERVED,
     UNSUPPORTED_OPERATION,
+    UNVERSIONED,
     VERSION_NOT_SUPPORTED,
     Method,
 )
+from gateway.protocols.a2a.push import webhook_of, without_secrets
 from gateway.protocols.a2a.shapes import PARAMS, QUERY, normal
 from gateway.protocols.base import (
     INVALID_PARAMS,
@@ -37,9 +44,9 @@ from gateway.protocols.members import AmbiguousMemberError
 
 VERSION_HEADER = "a2a-version"
 VERSION_QUERY = "A2A-Version"
-UNVERSIONED = "0.3"
-"""What an absent or empty version means (A2A 1.0 §3.6)."""
 MOST_ID_CHARS = 512
+OLDER_WEBHOOK = "pushNotificationConfig"
+"""How a message's configuration names one in 0.3."""
 
 
 def parse(incoming: Incoming, route: Route, limits: Limits) -> Call:
@@ -48,27 +55,44 @@ def parse(incoming: Incoming, route: Route, limits: Limits) -> Call:
     Raises:
         ProtocolError: the message isn't a valid one; reason, code and HTTP status say why.
     """
+    check_http(incoming)
     if incoming.rest == CARD_PATH:
-        return _card(incoming, route)
-    _check_http(incoming)
+        return _card(route)
+    if is_http_json(incoming.rest):
+        version = _version(incoming, (CURRENT,))
+        return _read(incoming, version, read_http(incoming, limits), route)
+    check_media(incoming.headers)
     request = read_request(parse_json(incoming.body, limits))
     try:
-        return _read(incoming, request, route)
+        return _read(incoming, _version(incoming, SERVED), request, route)
     except ProtocolError as error:
         error.request_id = request.id
         raise
 
 
-def _read(incoming: Incoming, request: Request, route: Route) -> Call:
-    version = _version(incoming)
-    method = METHODS.get(request.method)
+def check_http(incoming: Incoming) -> None:
+    """Refuse what no body could mend: a path or an HTTP method that A2A doesn't have.
+
+    Raises:
+        ProtocolError: ROUTE_UNKNOWN or HTTP_METHOD.
+    """
+    if is_http_json(incoming.rest):
+        method_of(incoming)
+    elif incoming.http_method != (wanted := "GET" if incoming.rest == CARD_PATH else "POST"):
+        what = "the agent card is read" if incoming.rest else "A2A messages are sent"
+        raise HttpError(Reason.HTTP_METHOD, f"{what} with {wanted}", status=405, allow=wanted)
+
+
+def _read(incoming: Incoming, version: str, request: Request, route: Route) -> Call:
+    method = BY_VERSION[version].get(request.method)
     if method is None:
-        raise ProtocolError(Reason.METHOD_UNKNOWN, "not a method of A2A 1.0", code=METHOD_NOT_FOUND)
+        detail = f"not a method of A2A {version}, which {VERSION_QUERY} says or leaves out"
+        raise ProtocolError(Reason.METHOD_UNKNOWN, detail, code=METHOD_NOT_FOUND)
     if request.id is None:
         raise ProtocolError(Reason.MESSAGE_INVALID, "A2A has no notifications: id is missing", code=INVALID_REQUEST)
-    params = _params(request)
+    params = _params(version, method, request)
     _check_accept(incoming, method)
-    return Call(
+    call = Call(
         protocol="a2a",
         version=version,
         method=request.method,
@@ -79,15 +103,15 @@ def _read(incoming: Incoming, request: Request, route: Route) -> Call:
         target=_target(method, params),
         arguments=params,
         streaming=method.streaming,
+        binding="http" if is_http_json(incoming.rest) else "jsonrpc",
     )
+    return call if webhook_of(call) is None else structs.replace(call, arguments=without_secrets(call))
 
 
-def _card(incoming: Incoming, route: Route) -> Call:
-    if incoming.http_method != "GET":
-        raise HttpError(Reason.HTTP_METHOD, "the agent card is read with GET", status=405, allow="GET")
+def _card(route: Route) -> Call:
     return Call(
         protocol="a2a",
-        version=SERVED[0],
+        version=CURRENT,
         method=CARD_METHOD,
         action="discover",
         resource=Uid("Agent", route.name),
@@ -95,25 +119,13 @@ def _card(incoming: Incoming, route: Route) -> Call:
     )
 
 
-def _check_http(incoming: Incoming) -> None:
-    if incoming.rest:
-        raise ProtocolError(
-            Reason.ROUTE_UNKNOWN,
-            "the agent is served by JSON-RPC at its route, its card below it",
-            code=INVALID_REQUEST,
-        )
-    if incoming.http_method != "POST":
-        raise HttpError(Reason.HTTP_METHOD, "A2A messages are sent with POST", status=405, allow="POST")
-    check_media(incoming.headers)
-
-
 def _check_accept(incoming: Incoming, method: Method) -> None:
-    wanted = SSE if method.streaming else JSON
-    if "accept" in incoming.headers and not accepts(incoming.headers, wanted):
-        raise HttpError(Reason.CONTENT_TYPE, f"Accept excludes {wanted}", status=406)
+    wanted = (SSE,) if method.streaming else MEDIA if is_http_json(incoming.rest) else (JSON,)
+    if "accept" in incoming.headers and not any(accepts(incoming.headers, kind) for kind in wanted):
+        raise HttpError(Reason.CONTENT_TYPE, f"Accept excludes {wanted[0]}", status=406)
 
 
-def _version(incoming: Incoming) -> str:
+def _version(incoming: Incoming, served: tuple[str, ...]) -> str:
     """The served version that header or query name; patch numbers don't matter (A2A 1.0 §3.6)."""
     header, query = incoming.headers.get(VERSION_HEADER), incoming.query.get(VERSION_QUERY)
     if header is not None and query is not None and header != query:
@@ -121,21 +133,22 @@ def _version(incoming: Incoming) -> str:
             Reason.MESSAGE_INVALID, "A2A-Version differs between header and query", code=INVALID_REQUEST
         )
     asked = header or query or UNVERSIONED
-    for version in SERVED:
+    for version in served:
         patch = asked.removeprefix(version)
         if asked == version or (asked != patch and patch.startswith(".") and patch[1:].isdecimal()):
             return version
-    data = {"supported": list(SERVED), "requested": asked[:64]}
-    detail = f"served is {', '.join(SERVED)}; no A2A-Version means {UNVERSIONED}"
+    data = {"supported": list(served), "requested": asked[:64]}
+    detail = f"served is {', '.join(served)}; no A2A-Version means {UNVERSIONED}"
     raise ProtocolError(Reason.VERSION_UNSUPPORTED, detail, code=VERSION_NOT_SUPPORTED, data=data)
 
 
-def _params(request: Request) -> Mapping[str, Any]:
+def _params(version: str, method: Method, request: Request) -> Mapping[str, Any]:
+    shapes, query = (PARAMS, QUERY) if version == CURRENT else (shapes_0_3.PARAMS, shapes_0_3.QUERY)
     try:
-        params: Mapping[str, Any] = normal(dict(request.params or {}), PARAMS.get(request.method, QUERY))
+        params: Mapping[str, Any] = normal(dict(request.params or {}), shapes.get(request.method, query))
     except AmbiguousMemberError as error:
         raise _invalid(f"params has {error}") from None
-    if METHODS[request.method].action == "delegate":
+    if method.action == "delegate":
         _check_message(params)
     return params
 
@@ -153,8 +166,8 @@ def _check_message(params: Mapping[str, Any]) -> None:
         _check_id(reference, "params.message.referenceTaskIds")
     if not isinstance(configuration, dict | None):
         raise _invalid("params.configuration is not an object")
-    if (configuration or {}).get("taskPushNotificationConfig") is not None:
-        detail = "params.configuration.taskPushNotificationConfig is not carried"
+    if (configuration or {}).get(OLDER_WEBHOOK) is not None:
+        detail = f"params.configuration.{OLDER_WEBHOOK} is not carried"
         raise ProtocolError(Reason.NOT_SUPPORTED_YET, detail, code=UNSUPPORTED_OPERATION)
 
 

@@ -1,9 +1,11 @@
-"""A refusal as an A2A 1.0 client reads it: HTTP status and JSON-RPC error, with the protocol's codes where it has one.
+"""A refusal as an A2A 1.0 client reads it: by JSON-RPC or HTTP+JSON, with the protocol's codes where it has one.
 
 Somebody else's task looks like one that never was.
 """
 
+from gateway.core.model import Binding
 from gateway.core.reasons import Reason
+from gateway.protocols.a2a.http_status import status_reply
 from gateway.protocols.a2a.methods import (
     INVALID_AGENT_RESPONSE,
     TASK_NOT_FOUND,
@@ -25,8 +27,9 @@ UNSUPPORTED_STATUS = 400
 """HTTP status that A2A gives UnsupportedOperation."""
 
 
-def refuse(request_id: Id | None, refusal: Refusal) -> Reply:
+def refuse(request_id: Id | None, refusal: Refusal, binding: Binding = "jsonrpc") -> Reply:
     """The reply to the request ``request_id``, or to one whose id could not be read (None)."""
     code = CODES.get(refusal.reason, code_of(refusal)) if refusal.code is None else refusal.code
     unsupported = refusal.reason is Reason.NOT_SUPPORTED_YET and refusal.status is None
-    return error_reply(request_id, code, UNSUPPORTED_STATUS if unsupported else status_of(refusal), refusal)
+    status = UNSUPPORTED_STATUS if unsupported else status_of(refusal)
+    return status_reply(status, code, refusal) if binding == "http" else error_reply(request_id, code, status, refusal)

@@ -80,4 +80,19 @@ PARAMS: Mapping[str, Shape] = {
 }
 """Parameters by method; the others take ``QUERY``."""
 
-RESULTS: Mapping[str, Shape] = {"SendMessage": SENT, "SendStreamingMessage": STREAMED, "GetTask": TASK}
+LISTED = Shape(members("tasks", "nextPageToken", "pageSize", "totalSize"), {"tasks": TASK})
+
+PUSH_CONFIGS = Shape(members("configs", "nextPageToken"), {"configs": PUSH_CONFIG})
+
+RESULTS: Mapping[str, Shape] = {
+    "SendMessage": SENT,
+    "SendStreamingMessage": STREAMED,
+    "GetTask": TASK,
+    "ListTasks": LISTED,
+    "CancelTask": TASK,
+    "SubscribeToTask": STREAMED,
+    "CreateTaskPushNotificationConfig": PUSH_CONFIG,
+    "GetTaskPushNotificationConfig": PUSH_CONFIG,
+    "ListTaskPushNotificationConfigs": PUSH_CONFIGS,
+}
+"""Results by method; the extended card is ``card.rewrite_card``'s to read."""

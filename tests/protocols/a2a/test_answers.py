@@ -8,8 +8,9 @@ from gateway.core.errors import UpstreamError
 from gateway.core.limits import Limits
 from gateway.core.model import Call, Route, Uid
 from gateway.core.reasons import Reason
-from gateway.protocols.a2a import Ids, classify, encode, named_ids, parse, task_ids
-from gateway.protocols.base import End, Incoming, Pass
+from gateway.protocols.a2a import CARRIED, Ids, classify, encode, filter_listing, named_ids, parse, task_ids
+from gateway.protocols.a2a.methods import METHODS, METHODS_0_3
+from gateway.protocols.base import End, Incoming, Listing, Pass
 
 ROUTE = Route("a2a", "analyst", "/a2a/analyst", "https://gw.test/a2a/analyst", "https://analyst.test/")
 TASK = {"id": "t1", "contextId": "c1", "status": {"state": "TASK_STATE_WORKING"}}
@@ -21,11 +22,24 @@ EVENTS = [
     {"artifactUpdate": {"taskId": "t1", "contextId": "c1", "artifact": {"artifactId": "a1", "parts": [{"text": "x"}]}}},
 ]
 
+OLD_TASK = {"kind": "task", "id": "t1", "contextId": "c1", "status": {"state": "working"}}
+OLD_MESSAGE = {"kind": "message", "messageId": "m", "role": "agent", "parts": [], "taskId": "t2", "contextId": "c2"}
+OLD_EVENTS = [
+    OLD_TASK,
+    OLD_MESSAGE,
+    {"kind": "status-update", "taskId": "t1", "contextId": "c1", "status": {"state": "completed"}, "final": True},
+    {"kind": "artifact-update", "taskId": "t1", "contextId": "c1", "artifact": {"artifactId": "a", "parts": []}},
+]
+BOTH = {**METHODS, **METHODS_0_3}
+ACTIONS = {"GetAgentCard": "discover", **{name: method.action for name, method in BOTH.items()}}
+
 
 def call(method: str, target: str = "") -> Call:
+    version = "0.3" if method in METHODS_0_3 else "1.0"
     return Call(
-        protocol="a2a", version="1.0", method=method, action="", resource=Uid("Agent", "analyst"), message={},
-        request_id="r1", target=target, streaming=method == "SendStreamingMessage",
+        protocol="a2a", version=version, method=method, action=ACTIONS[method], resource=Uid("Agent", "analyst"),
+        message={}, request_id="r1", target=target,
+        streaming=method in BOTH and BOTH[method].streaming,
     )  # fmt: skip
 
 
@@ -52,6 +66,55 @@ def test_get_task_answers_with_the_task() -> None:
         classify(call("GetTask", "t9"), response(TASK))
 
 
+def test_cancelling_answers_with_the_task() -> None:
+    assert classify(call("CancelTask", "t1"), response(TASK)) == End(response(TASK), ok=True)
+    with pytest.raises(UpstreamError, match="another task"):
+        classify(call("CancelTask", "t9"), response(TASK))
+
+
+@pytest.mark.parametrize("result", [EVENTS[0], EVENTS[2], EVENTS[3]])
+def test_a_subscription_passes_events_of_its_task_only(result: dict[str, object]) -> None:
+    assert classify(call("SubscribeToTask", "t1"), response(result)) == Pass(response(result))
+    with pytest.raises(UpstreamError, match="another task"):
+        classify(call("SubscribeToTask", "t9"), response(result))
+
+
+def test_a_list_is_cut_to_the_tasks_that_are_kept() -> None:
+    other = {**TASK, "id": "t2"}
+    page = {"tasks": [TASK, other], "nextPageToken": "n", "pageSize": 50, "totalSize": 17}
+    listing = classify(call("ListTasks"), response(page))
+    assert isinstance(listing, Listing)
+    assert listing.items == ("t1", "t2")
+    cut, hidden = filter_listing(listing.value, {"t1"})
+    assert (cut, hidden) == (response({**page, "tasks": [TASK], "totalSize": 1}), ("t2",))
+
+
+CONFIG = {"taskId": "t1", "id": "c", "url": "https://gw.test/a2a/x/webhooks/y"}
+
+
+@pytest.mark.parametrize(
+    ("method", "result", "read"),
+    [
+        ("CreateTaskPushNotificationConfig", CONFIG, CONFIG),
+        ("GetTaskPushNotificationConfig", CONFIG, CONFIG),
+        ("ListTaskPushNotificationConfigs", {"configs": [CONFIG]}, {"configs": [CONFIG]}),
+        ("ListTaskPushNotificationConfigs", {}, {"configs": []}),
+        ("DeleteTaskPushNotificationConfig", None, {}),
+        ("DeleteTaskPushNotificationConfig", {"x": 1}, {}),
+    ],
+)
+def test_configurations_of_the_task_asked_for(method: str, result: object, read: object) -> None:
+    assert classify(call(method, "t1"), response(result)) == End(response(read), ok=True)
+
+
+def test_an_empty_page_is_a_list() -> None:
+    assert classify(call("ListTasks"), response({})) == Listing(response({"tasks": []}), ())
+
+
+def test_an_extended_card_is_taken_as_it_is() -> None:
+    assert classify(call("GetExtendedAgentCard"), response({"name": "x"})) == End(response({"name": "x"}), ok=True)
+
+
 @pytest.mark.parametrize("method", ["SendMessage", "SendStreamingMessage", "GetTask"])
 def test_an_error_ends_the_answer(method: str) -> None:
     error = {"code": -32001, "message": "no such task"}
@@ -74,12 +137,51 @@ def test_an_error_ends_the_answer(method: str) -> None:
         ("SendStreamingMessage", {"statusUpdate": {"taskId": "t1", "task_id": "t2"}}),
         ("GetTask", {"task": TASK}),
         ("GetTask", [TASK]),
+        ("ListTasks", {"tasks": {}}),
+        ("ListTasks", {"tasks": ["t1"]}),
+        ("ListTasks", {"tasks": [{"id": "t1"}]}),
+        ("CancelTask", {}),
+        ("CreateTaskPushNotificationConfig", {"taskId": "t9", "url": "u"}),
+        ("GetTaskPushNotificationConfig", {"taskId": "t1"}),
+        ("ListTaskPushNotificationConfigs", {"configs": {}}),
+        ("ListTaskPushNotificationConfigs", {"configs": [{"taskId": "t9", "url": "u"}]}),
+        ("SubscribeToTask", {"tasks": []}),
+        ("message/send", OLD_EVENTS[2]),
+        ("message/send", {"task": TASK}),
+        ("message/send", {**OLD_TASK, "kind": "event"}),
+        ("message/send", {**OLD_TASK, "kind": ["task"]}),
+        ("message/stream", {**OLD_TASK, "status": "working"}),
+        ("message/stream", {**OLD_EVENTS[2], "task_id": "t2"}),
+        ("tasks/get", OLD_MESSAGE),
     ],
 )
 def test_unclassified_is_an_error(method: str, result: object) -> None:
     with pytest.raises(UpstreamError) as caught:
         classify(call(method), response(result))
     assert caught.value.reason is Reason.UPSTREAM_MALFORMED
+
+
+@pytest.mark.parametrize("result", OLD_EVENTS)
+def test_events_of_0_3_name_their_kind(result: dict[str, object]) -> None:
+    assert classify(call("message/stream"), response(result)) == Pass(response(result))
+    expected = Ids(("t2",), ("c2",)) if result is OLD_MESSAGE else Ids(("t1",), ("c1",))
+    assert task_ids(response(result)) == expected
+
+
+@pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel"])
+def test_tasks_of_0_3_are_the_ones_asked_for(method: str) -> None:
+    kindless = {name: value for name, value in OLD_TASK.items() if name != "kind"}
+    for task in (OLD_TASK, kindless):
+        assert classify(call(method, "t1"), response(task)) == End(response(task), ok=True)
+    with pytest.raises(UpstreamError, match="another task"):
+        classify(call(method, "t9"), response(OLD_TASK))
+
+
+@pytest.mark.parametrize("result", [OLD_EVENTS[0], OLD_EVENTS[2], OLD_EVENTS[3]])
+def test_a_subscription_of_0_3_passes_events_of_its_task_only(result: dict[str, object]) -> None:
+    assert classify(call("tasks/resubscribe", "t1"), response(result)) == Pass(response(result))
+    with pytest.raises(UpstreamError, match="another task"):
+        classify(call("tasks/resubscribe", "t9"), response(result))
 
 
 def test_another_requests_answer_is_an_error() -> None:
@@ -140,11 +242,11 @@ NAMES = st.sampled_from(
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner), max_leaves=8)
 
 
-@given(result=VALUES, method=st.sampled_from(["SendMessage", "SendStreamingMessage", "GetTask", "GetAgentCard"]))
+@given(result=VALUES, method=st.sampled_from(sorted(CARRIED)))
 def test_any_value_is_classified_or_an_upstream_error(result: object, method: str) -> None:
     try:
         classified = classify(call(method), response(result))
     except UpstreamError:
         return
-    assert isinstance(classified, Pass | End)
+    assert isinstance(classified, Pass | Listing | End)
     assert isinstance(task_ids(classified.value), Ids)

@@ -1,5 +1,8 @@
+import copy
+
 import pytest
 from a2a.client.card_resolver import parse_agent_card
+from a2a.compat.v0_3 import types as types_0_3
 from a2a.server.request_handlers.response_helpers import agent_card_to_dict
 from a2a.types import AgentCard, AgentInterface
 from google.protobuf.json_format import ParseDict
@@ -8,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import UpstreamError
 from gateway.core.reasons import Reason
-from gateway.protocols.a2a import rewrite_card
+from gateway.protocols.a2a import rewrite_card, with_0_3
 
 URL = "https://gw.test/a2a/analyst"
 CARD = {
@@ -45,8 +48,11 @@ CARD = {
 def test_the_card_is_the_gateways() -> None:
     card = rewrite_card(CARD, URL)
     common = {"url": URL, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}
-    assert card["supportedInterfaces"] == [common, {**common, "tenant": "acme"}]
-    assert card["capabilities"] == {"streaming": True}
+    rest = {**common, "protocolBinding": "HTTP+JSON"}
+    assert card["supportedInterfaces"] == [
+        common, {**common, "tenant": "acme"}, rest, {**rest, "tenant": "acme"}, {**common, "protocolVersion": "0.3"},
+    ]  # fmt: skip
+    assert card["capabilities"] == {"streaming": True, "pushNotifications": True, "extendedAgentCard": True}
     assert card["securitySchemes"].keys() == {"mutualTls", "bearer"}
     assert card["securityRequirements"] == [{"schemes": {"mutualTls": {"list": []}, "bearer": {"list": []}}}]
     assert card["skills"] == [{"id": "read", "name": "Read", "description": "reads", "tags": ["t"]}]
@@ -61,7 +67,7 @@ def test_the_card_is_the_gateways() -> None:
 def test_the_official_types_take_it(clients: str, user: str, issuers: tuple[str, ...]) -> None:
     card = rewrite_card(CARD, URL, clients=clients, user=user, issuers=issuers)
     read = ParseDict(card, AgentCard())
-    assert [interface.url for interface in read.supported_interfaces] == [URL, URL]
+    assert [interface.url for interface in read.supported_interfaces] == [URL] * 5
     assert read == parse_agent_card(dict(card))
     for requirement in read.security_requirements:
         assert set(requirement.schemes) <= set(read.security_schemes)
@@ -93,6 +99,58 @@ def test_a_card_as_the_official_server_sends_it_keeps_no_older_form() -> None:
     assert "10.0.0.7" not in str(card)
     assert card.keys().isdisjoint({"url", "preferredTransport", "additionalInterfaces", "protocolVersion"})
     assert parse_agent_card(dict(card)).supported_interfaces[0].url == URL
+
+
+OLDER = {
+    "name": "Analyst", "description": "d", "version": "1", "url": "https://10.0.0.7/", "protocolVersion": "0.3.0",
+    "capabilities": {"streaming": True}, "supportsAuthenticatedExtendedCard": True,
+    "defaultInputModes": ["text"], "defaultOutputModes": ["text"], "skills": CARD["skills"],
+    "security": [{"key": []}], "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X-Key"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "interfaces",
+    [
+        {},
+        {"preferredTransport": "JSONRPC"},
+        {"preferredTransport": "GRPC", "additionalInterfaces": [{"transport": "JSONRPC", "url": "https://10.0.0.7/"}]},
+    ],
+)
+def test_a_card_of_0_3_becomes_one_that_readers_of_both_take(interfaces: dict[str, object]) -> None:
+    signed = rewrite_card({**OLDER, **interfaces}, URL, issuers=("https://login.test",))
+    card = with_0_3(signed)
+    assert card["supportedInterfaces"] == [{"url": URL, "protocolBinding": "JSONRPC", "protocolVersion": "0.3"}]
+    assert "10.0.0.7" not in str(card)
+    older = types_0_3.AgentCard.model_validate(card)
+    assert (older.url, older.preferred_transport, older.protocol_version) == (URL, "JSONRPC", "0.3")
+    assert older.security == [{"mutualTls": [], "bearer": []}, {"mutualTls": [], "openId": []}]
+    assert {name: scheme.root.type for name, scheme in (older.security_schemes or {}).items()} == {
+        "mutualTls": "mutualTLS", "bearer": "http", "openId": "openIdConnect",
+    }  # fmt: skip
+    assert older.supports_authenticated_extended_card
+    # What was added leaves what is signed as it was.
+    assert parse_agent_card(copy.deepcopy(dict(card))) == ParseDict(signed, AgentCard())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"protocolVersion": "0.2.5"},
+        {"protocolVersion": None},
+        {"preferredTransport": "GRPC"},
+        {"preferredTransport": "HTTP+JSON", "additionalInterfaces": [{"transport": "GRPC"}, "x"]},
+        {"url": ""},
+    ],
+)
+def test_a_card_of_0_3_without_json_rpc_is_of_no_use(change: dict[str, object]) -> None:
+    with pytest.raises(UpstreamError, match="without a JSONRPC interface"):
+        rewrite_card({**OLDER, **change}, URL)
+
+
+def test_a_card_without_0_3_gains_nothing() -> None:
+    card = rewrite_card({**CARD, "supportedInterfaces": CARD["supportedInterfaces"][:1]}, URL)
+    assert with_0_3(card) == card
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,16 @@ from gateway.core.limits import Limits
 from gateway.core.model import Route, Uid
 from gateway.core.reasons import Reason
 from gateway.protocols.a2a import CARRIED, encode, parse
-from gateway.protocols.a2a.methods import METHODS
+from gateway.protocols.a2a.methods import METHODS, METHODS_0_3
+from gateway.protocols.a2a.push import Webhook, webhook_of, with_webhook
 from gateway.protocols.base import HttpError, Incoming
 from gateway.protocols.jsonrpc import dump_json
 
 ROUTE = Route("a2a", "analyst", "/a2a/analyst", "https://gw.test/a2a/analyst", "https://analyst.test/")
 LIMITS = Limits()
 MESSAGE = {"messageId": "m1", "role": "ROLE_USER", "parts": [{"text": "hello"}]}
+
+OLD_MESSAGE = {"kind": "message", "messageId": "m1", "role": "user", "parts": [{"kind": "text", "text": "hello"}]}
 
 
 def refused(incoming: Incoming) -> ProtocolError:
@@ -56,7 +59,7 @@ def test_the_card() -> None:
     assert (error.status, error.allow) == (405, "GET")
 
 
-@pytest.mark.parametrize("rest", ["/message:send", "/.well-known/agent.json", "/tasks/1", "/v1"])
+@pytest.mark.parametrize("rest", ["/", "/.well-known/agent.json", "/message:sent", "/v1", "/a/b/tasks", "/tasks/1/x"])
 def test_other_paths_are_not_served(a2a, rest: str) -> None:
     sent = a2a("SendMessage", {"message": MESSAGE})
     assert refused(Incoming("POST", rest, sent.headers, {}, sent.body)).reason is Reason.ROUTE_UNKNOWN
@@ -76,11 +79,11 @@ def test_served_versions(a2a, header: str) -> None:
     assert parse(sent, ROUTE, LIMITS).version == "1.0"
 
 
-@pytest.mark.parametrize("header", [None, "", "0.3", "1", "1.1", "2.0", "1.0.", "1.0.x", "1.00", "1.0,0.3", " 1.0"])
-def test_other_versions(a2a, header: str | None) -> None:
+@pytest.mark.parametrize("header", ["0.2", "0.30", "1", "1.1", "2.0", "1.0.", "1.0.x", "1.00", "1.0,0.3", " 1.0"])
+def test_other_versions(a2a, header: str) -> None:
     error = refused(a2a("GetTask", {"id": "t1"}, headers={"a2a-version": header}))
     assert (error.reason, error.code, error.request_id) == (Reason.VERSION_UNSUPPORTED, -32009, "r1")
-    assert error.data == {"supported": ["1.0"], "requested": header or "0.3"}
+    assert error.data == {"supported": ["1.0", "0.3"], "requested": header}
 
 
 def test_header_and_query_may_not_differ(a2a) -> None:
@@ -98,12 +101,45 @@ def test_unknown_methods(a2a, method: str) -> None:
 def test_every_known_method_is_a_call_that_can_be_recorded(a2a, method: str) -> None:
     known = METHODS[method]
     params = {"message": MESSAGE} if known.action == "delegate" else {known.task or "pageSize": "t1"}
+    params |= {"url": "https://hook.test/"} if known.action == "createPushConfig" else {}
     call = parse(a2a(method, params), ROUTE, LIMITS)
     assert (call.action, call.target) == (known.action, "t1" if known.task else "")
 
 
+@pytest.mark.parametrize("header", [None, "", "0.3", "0.3.0"])
+@pytest.mark.parametrize("method", sorted(METHODS_0_3))
+def test_every_known_method_of_0_3_too(a2a, method: str, header: str | None) -> None:
+    known = METHODS_0_3[method]
+    params = {"message": OLD_MESSAGE} if known.action == "delegate" else {known.task: "t1"} if known.task else {}
+    call = parse(a2a(method, params, headers={"a2a-version": header}), ROUTE, LIMITS)
+    assert (call.version, call.action, call.target) == ("0.3", known.action, "t1" if known.task else "")
+    assert dict(encode(call, trace={}).headers)["A2A-Version"] == "0.3"
+
+
+@pytest.mark.parametrize(("method", "header"), [("GetTask", "0.3"), ("GetTask", None), ("tasks/get", "1.0")])
+def test_a_method_belongs_to_its_version(a2a, method: str, header: str | None) -> None:
+    error = refused(a2a(method, {"id": "t1"}, headers={"a2a-version": header}))
+    assert (error.reason, error.code) == (Reason.METHOD_UNKNOWN, -32601)
+
+
+def test_members_of_0_3_have_one_spelling(a2a) -> None:
+    old = {"a2a-version": "0.3"}
+    message = {
+        "kind": "message", "message_id": "m1", "task_id": "t1", "role": "user",
+        "parts": [{"kind": "file", "file": {"uri": "u", "mime_type": "text/plain"}}],
+    }  # fmt: skip
+    call = parse(a2a("message/send", {"message": message}, headers=old), ROUTE, LIMITS)
+    assert call.target == "t1"
+    assert json.loads(encode(call, trace={}).body)["params"]["message"] == {
+        "kind": "message", "messageId": "m1", "taskId": "t1", "role": "user",
+        "parts": [{"kind": "file", "file": {"uri": "u", "mimeType": "text/plain"}}],
+    }  # fmt: skip
+    twice = {**message, "taskId": "t1"}
+    assert refused(a2a("message/send", {"message": twice}, headers=old)).reason is Reason.MESSAGE_INVALID
+
+
 def test_what_is_carried_is_known() -> None:
-    assert METHODS.keys() | {"GetAgentCard"} >= CARRIED
+    assert METHODS.keys() | METHODS_0_3.keys() | {"GetAgentCard"} >= CARRIED
 
 
 def test_there_are_no_notifications(a2a) -> None:
@@ -171,12 +207,62 @@ def test_proto_names_are_sent_on_as_json_names_and_free_form_is_left_alone(a2a) 
     assert MessageToDict(read)["message"]["taskId"] == "t1"
 
 
+HOOK = {"url": "https://hook.test/", "token": "t", "authentication": {"scheme": "Bearer", "credentials": "c"}}
+
+
 @pytest.mark.parametrize("name", ["taskPushNotificationConfig", "task_push_notification_config"])
-def test_a_webhook_needs_a_policy_of_its_own(a2a, name: str) -> None:
+def test_a_webhook_is_read_and_its_secrets_are_not_kept_for_records(a2a, name: str) -> None:
+    params = {"message": MESSAGE, "configuration": {"historyLength": 1, name: {**HOOK, "id": "c"}}}
+    call = parse(a2a("SendMessage", params), ROUTE, LIMITS)
+    assert webhook_of(call) == Webhook("https://hook.test/", "t", "Bearer", "c")
+    shown = {"historyLength": 1, "taskPushNotificationConfig": {"url": "https://hook.test/", "id": "c"}}
+    assert call.arguments == {"message": MESSAGE, "configuration": shown}
+    changed = with_webhook(call, "https://gw.test/x").message["params"]
+    assert changed["configuration"] == {
+        "historyLength": 1, "taskPushNotificationConfig": {"url": "https://gw.test/x", "id": "c"},
+    }  # fmt: skip
+    created = parse(a2a("CreateTaskPushNotificationConfig", {**HOOK, "taskId": "t1", "tenant": "x"}), ROUTE, LIMITS)
+    assert with_webhook(created, "https://gw.test/x").message["params"] == {
+        "taskId": "t1", "tenant": "x", "url": "https://gw.test/x",
+    }  # fmt: skip
+    assert webhook_of(parse(a2a("SendMessage", {"message": MESSAGE}), ROUTE, LIMITS)) is None
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "https://hook.test/",
+        {},
+        {"url": ""},
+        {"url": 1},
+        {"url": "https://hook.test/" + "x" * 2048},
+        {"url": "https://hook.test/\r\nX: y"},
+        {**HOOK, "token": "a\r\nX: y"},
+        {**HOOK, "token": "\N{SNOWMAN}"},
+        {**HOOK, "authentication": "Bearer c"},
+        {**HOOK, "authentication": {"scheme": ["Bearer"]}},
+        {**HOOK, "authentication": {"scheme": "Bearer", "credentials": "c\n"}},
+        {**HOOK, "Url": "https://other.test/"},
+    ],
+)
+def test_webhooks_that_no_request_could_carry(a2a, config: object) -> None:
+    error = refused(a2a("SendMessage", {"message": MESSAGE, "configuration": {"taskPushNotificationConfig": config}}))
+    assert (error.reason, error.code) == (Reason.MESSAGE_INVALID, -32602)
+
+
+@pytest.mark.parametrize(
+    ("version", "method", "name"),
+    [
+        ("0.3", "message/send", "pushNotificationConfig"),
+        ("0.3", "message/stream", "push_notification_config"),
+    ],
+)
+def test_webhooks_of_0_3_are_not_carried(a2a, version: str, method: str, name: str) -> None:
+    headers = {"a2a-version": version}
     params = {"message": MESSAGE, "configuration": {name: {"url": "https://evil.test/"}}}
-    error = refused(a2a("SendMessage", params))
+    error = refused(a2a(method, params, headers=headers))
     assert (error.reason, error.code) == (Reason.NOT_SUPPORTED_YET, -32004)
-    parse(a2a("SendMessage", {"message": MESSAGE, "configuration": {name: None}}), ROUTE, LIMITS)
+    parse(a2a(method, {"message": MESSAGE, "configuration": {name: None}}, headers=headers), ROUTE, LIMITS)
 
 
 def test_accept_must_allow_the_answer(a2a) -> None:

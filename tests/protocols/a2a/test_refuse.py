@@ -61,10 +61,10 @@ def test_the_official_client_knows_the_protocols_own_errors() -> None:
 
 def test_a_parse_errors_own_code_and_data_are_kept(a2a) -> None:
     with pytest.raises(ProtocolError) as caught:
-        parse(a2a("GetTask", {"id": "t1"}, headers={"a2a-version": "0.3"}), ROUTE, Limits())
+        parse(a2a("GetTask", {"id": "t1"}, headers={"a2a-version": "0.2"}), ROUTE, Limits())
     reply = refuse(caught.value.request_id, refusal_of(caught.value, "d1"))
     error = json.loads(reply.body)["error"]
-    assert (reply.status, error["code"], error["data"]["supported"]) == (400, -32009, ["1.0"])
+    assert (reply.status, error["code"], error["data"]["supported"]) == (400, -32009, ["1.0", "0.3"])
     with pytest.raises(ProtocolError) as caught:
         parse(a2a("GetTask", {"id": 1}), ROUTE, Limits())
     assert json.loads(refuse("r1", refusal_of(caught.value)).body)["error"]["code"] == -32602

@@ -19,7 +19,6 @@ from a2a.types import (
     AgentCapabilities,
     AgentCard,
     AgentInterface,
-    CancelTaskRequest,
     GetTaskRequest,
     Part,
     Role,
@@ -34,7 +33,7 @@ from gateway.core.errors import ProtocolError
 from gateway.core.limits import Limits
 from gateway.core.model import Call, Route
 from gateway.core.reasons import Reason
-from gateway.protocols.a2a import CARD_METHOD, CARRIED, classify, encode, parse, refuse, rewrite_card, task_ids
+from gateway.protocols.a2a import CARD_METHOD, classify, encode, parse, refuse, rewrite_card, task_ids
 from gateway.protocols.base import End, Incoming, Pass, Refusal, Reply, refusal_of
 from gateway.protocols.jsonrpc import dump_json, parse_answer
 from gateway.protocols.sse import Event, SseParser, encode_message
@@ -88,9 +87,8 @@ class Adapters(httpx.AsyncBaseTransport):
             call = parse(incoming, ROUTE, LIMITS)
         except ProtocolError as error:
             return response(refuse(error.request_id, refusal_of(error)))
-        denied = self.denied if call.method in CARRIED else Reason.NOT_SUPPORTED_YET
-        if denied is not None:
-            return response(refuse(call.request_id, Refusal(reason=denied, decision_id="d1")))
+        if self.denied is not None:
+            return response(refuse(call.request_id, Refusal(reason=self.denied, decision_id="d1")))
         return await self._forward(call)
 
     async def _forward(self, call: Call) -> httpx.Response:
@@ -125,7 +123,7 @@ async def connected(streaming: bool) -> AsyncIterator[tuple[Client, Adapters]]:
         adapters = Adapters(upstream)
         async with httpx.AsyncClient(transport=adapters) as http:
             card = await A2ACardResolver(http, PUBLIC).get_agent_card()
-            assert [interface.url for interface in card.supported_interfaces] == [PUBLIC]
+            assert [interface.url for interface in card.supported_interfaces] == [PUBLIC] * 2
             yield ClientFactory(ClientConfig(httpx_client=http, streaming=streaming)).create(card), adapters
 
 
@@ -168,9 +166,3 @@ async def test_a_denial_is_an_error_to_the_client(streaming: bool) -> None:
         adapters.denied = Reason.NO_PERMIT
         with pytest.raises(A2AClientError, match="403"):
             await told(client)
-
-
-async def test_what_is_not_carried_is_an_error_to_the_client() -> None:
-    async with connected(streaming=False) as (client, _):
-        with pytest.raises(A2AClientError, match="400"):
-            await client.cancel_task(CancelTaskRequest(id="t1"))
