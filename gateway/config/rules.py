@@ -74,6 +74,13 @@ def trust_domain(text: str) -> str | None:
     return None if _TRUST_DOMAIN.fullmatch(text) else f"{text[:140]!r} is not a trust domain: a-z 0-9 . - _ are allowed"
 
 
+def socket_path(text: str) -> str | None:
+    """The path of a Unix socket; the kernel takes at most 107 bytes."""
+    if text.startswith("unix:"):
+        return f"a socket is written without unix:, as {text.removeprefix('unix:').removeprefix('//')[:140]}"
+    return None if len(text.encode()) <= 107 else "the path of a Unix socket has at most 107 bytes"
+
+
 def network(text: str) -> str | None:
     """A network in CIDR notation, without host bits."""
     try:
@@ -81,13 +88,6 @@ def network(text: str) -> str | None:
     except ValueError:
         return f"{text[:80]!r} is not a network: write one as 10.0.0.0/8 or fd00::/8, without host bits"
     return None
-
-
-def socket_path(text: str) -> str | None:
-    """The path of a Unix socket; the kernel takes at most 107 bytes."""
-    if text.startswith("unix:"):
-        return f"a socket is written without unix:, as {text.removeprefix('unix:').removeprefix('//')[:140]}"
-    return None if len(text.encode()) <= 107 else "the path of a Unix socket has at most 107 bytes"
 
 
 def spiffe_id(text: str) -> str | None:

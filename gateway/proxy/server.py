@@ -144,7 +144,7 @@ class HttpListener:
             return await self._stream(request, answer, _pieces(body), length=len(body))
         response = web.Response(status=answer.status, body=body)
         _set_headers(response, answer)
-        if not exchange.vouched():
+        if exchange.peer is None and self._name == "data":
             # What comes next on it would be refused as well; a new connection may prove somebody.
             response.force_close()
         return response

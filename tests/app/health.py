@@ -1,4 +1,4 @@
-"""What a running gateway says of itself on its health port."""
+"""What a running gateway says of itself: on its health port, and to a connection that stays open."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,8 +8,11 @@ import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.company import Company
+from tests.wire.mcp_calls import Wire, call, post, refusal_of
 
 SECONDS = 10.0
+WITHDRAWN = ("trust_withdrawn", "identity_unavailable")
+"""How a live connection is refused without an SVID; the second where it went while the hop was decided."""
 
 
 async def ready(company: Company) -> tuple[int, dict[str, Any]]:
@@ -36,3 +39,13 @@ async def metric(company: Company, name: str) -> float:
     families = [each for each in text_string_to_metric_families(text) if name.removesuffix("_total") == each.name]
     assert families, f"{name} is not exposed"
     return sum(sample.value for family in families for sample in family.samples if sample.name == name)
+
+
+async def reason_once_refused(wire: Wire) -> str:
+    """Call on one connection, never idle for long, until a call is refused."""
+    async with asyncio.timeout(SECONDS):
+        while True:
+            answer = await post(wire, call("read_balance"))
+            if answer.status_code != 200:
+                return refusal_of(answer)[2]
+            await asyncio.sleep(0.05)

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from spiffe._proto import workload_pb2
 
 from gateway.app import PartError
-from tests.app.health import SECONDS, metric, ready, until
+from tests.app.health import SECONDS, WITHDRAWN, metric, ready, reason_once_refused, until
 from tests.company import DOMAIN, Company
 from tests.gateways import HOPGATE, running
 from tests.identity.pki import Issued, Shape, root
@@ -222,12 +222,12 @@ async def test_a_dead_agent_is_outlived_until_the_svid_ends(company: Company, ag
             assert (await post(anew, call("read_balance"))).status_code == 200
         assert (await post(wire, call("read_balance"))).status_code == 200
 
+        assert await reason_once_refused(wire) in WITHDRAWN
         status, found = await until(company, lambda found: not found["ready"])
         assert status == 503
         assert "there is no SVID to use" in found["checks"]["identity"]
         assert await metric(company, EXPIRES) == 0
         assert await metric(company, FAILURES) > 0
-        assert refusal_of(await post(wire, call("read_balance")))[2] == "trust_withdrawn"
         for agents_name in ("planner", None):
             async with bare(company, agents_name) as anew:
                 with pytest.raises(httpx2.TransportError):

