@@ -134,6 +134,8 @@ def install_lock(venv: Path, lock: Path) -> None:
     if uv := shutil.which("uv"):
         run([uv, "pip", "install", "--python", python, *rules])
     else:
+        # As constraints too: pip's hash mode doesn't take a pin of a package for its extras.
+        rules += ["-c", str(lock)]
         run([python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *rules])
 
 
