@@ -87,7 +87,8 @@ async def _whole(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Re
     # An empty answer accepts a message; the end of a session has a status of its own.
     status = answer.status if relay.http_method == "DELETE" else 202
     body, headers = b"", relay.session_headers(answer)
-    if answer.kind == "empty":
+    if answer.kind == "empty" or relay.http_method == "DELETE":
+        # What a server says at the end of a session is nobody's; its status tells.
         relay.end_empty()
     elif answer.kind == "json":
         status, body = await relay.last(parse_answer(await answer.body(), passage.limits), answer.status)
