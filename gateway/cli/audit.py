@@ -17,6 +17,7 @@ import click
 import msgspec
 
 from gateway.cli import render
+from gateway.cli.options import config_file
 from gateway.config.load import store_url
 from gateway.config.problems import Problems
 from gateway.core.audit import CheckpointRecord, Report, decode, forest
@@ -90,13 +91,7 @@ def _store_of(ctx: click.Context, _: click.Parameter, url: str | None) -> str:
 
 
 def _store(command: Callable[..., None]) -> Callable[..., None]:
-    config = click.option(
-        "--config",
-        type=click.Path(dir_okay=False, path_type=Path),
-        envvar="HOPGATE_CONFIG",
-        is_eager=True,
-        help="The gateway's settings file.",
-    )
+    config = config_file("config", is_eager=True)
     store = click.option(
         "--store", metavar="URL", callback=_store_of, help="The gateway's store, sqlite:///FILE, in place of --config."
     )

@@ -15,19 +15,13 @@ import msgspec
 import uvloop
 
 from gateway import app
+from gateway.cli.options import config_file
 from gateway.config.problems import Problem, Problems
 from gateway.publish import Published, publish
 
 Format = Literal["text", "json"]
 
-_config = click.option(
-    "--config",
-    "path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    envvar="HOPGATE_CONFIG",
-    help="The settings file.",
-)
+_config = config_file(required=True)
 
 
 @click.command()

@@ -16,6 +16,7 @@ import click
 import msgspec
 
 from gateway.cli import render
+from gateway.cli.options import config_file
 from gateway.config.load import Loaded, load
 from gateway.config.problems import Problems
 from gateway.core.errors import StoreError
@@ -48,14 +49,7 @@ class Standing(msgspec.Struct, frozen=True):
     pinned_by: str | None
 
 
-_config = click.option(
-    "--config",
-    "path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    envvar="HOPGATE_CONFIG",
-    help="The settings file.",
-)
+_config = config_file(required=True)
 
 
 @click.group()
