@@ -14,6 +14,7 @@ from gateway.app.parts import PartError, check_card_keys, host_names, issuers_of
 from gateway.app.telemetry import Telemetry
 from gateway.config.problems import Problems
 from gateway.config.settings import Settings
+from gateway.config.watcher import MovingError, read_still
 from gateway.core import delegation
 from gateway.core.errors import HopError
 from gateway.core.model import Permit
@@ -62,7 +63,7 @@ class Editions:
     async def reload(self, gate: Gate) -> None:
         """Take over what is on disk, if it can be used and differs; decide open streams again."""
         try:
-            found = await asyncio.to_thread(prepare, self._path, self._environ, self.current.snapshot.generation + 1)
+            found = await asyncio.to_thread(read_still, self.files, self._prepared)
             if isinstance(found, Problems):
                 self._refuse([str(problem) for problem in found.errors])
                 return
@@ -71,10 +72,13 @@ class Editions:
                 self._refuse([f"{self._path}: {name}: takes effect only after a restart" for name in fixed])
                 return
             self._take(found)
-        except PartError as error:
+        except (PartError, MovingError) as error:
             self._refuse([str(error)])
             return
         decide_again(gate, self.current.snapshot)
+
+    def _prepared(self) -> Published | Problems:
+        return prepare(self._path, self._environ, self.current.snapshot.generation + 1)
 
     def _take(self, found: Published) -> None:
         self.state = "ok"

@@ -5,17 +5,23 @@ write a file twice: a change counts once nothing moves any more.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 POLL_SECONDS = 0.5
+STILL_SECONDS = 0.1
+ATTEMPTS = 20
 
-Fingerprint = Mapping[Path, tuple[int, int, int] | None]
+T = TypeVar("T")
+
+Fingerprint = Mapping[Path, tuple[int, int, int, int] | None]
 
 
 def fingerprint(paths: Iterable[Path]) -> Fingerprint:
-    """Each file's time, size and inode, links followed; None for what isn't there. Folders count with all in them."""
-    found: dict[Path, tuple[int, int, int] | None] = {}
+    """Each file's times, size and inode, links followed; None for what isn't there. Folders count with all in them."""
+    found: dict[Path, tuple[int, int, int, int] | None] = {}
     for path in paths:
         inside = sorted(path.rglob("*")) if path.is_dir() else []
         for file in (path, *inside):
@@ -24,8 +30,27 @@ def fingerprint(paths: Iterable[Path]) -> Fingerprint:
             except OSError:
                 found[file] = None
             else:
-                found[file] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+                found[file] = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
     return found
+
+
+class MovingError(Exception):
+    """The files would not hold still; what was read of them may be half of a change."""
+
+
+def read_still(paths: Callable[[], Iterable[Path]], read: Callable[[], T]) -> T:
+    """What ``read`` makes of files that didn't change before, while and after it read them. Blocks: for a thread.
+
+    Raises:
+        MovingError: they changed each time.
+    """
+    for _ in range(ATTEMPTS):
+        before = fingerprint(paths())
+        time.sleep(STILL_SECONDS)
+        found = read()
+        if fingerprint(paths()) == before:
+            return found
+    raise MovingError(f"the files changed while they were read, {ATTEMPTS} times in a row")
 
 
 async def changes(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.watcher import changes
+from gateway.config.watcher import MovingError, changes, read_still
 
 TICK = 0.02
 
@@ -74,3 +74,24 @@ async def test_asking_is_answered_without_a_change(folder: Path) -> None:
         asked.set()
         assert await waiting
         assert not asked.is_set()
+
+
+def test_what_is_written_while_it_is_read_is_read_again(folder: Path) -> None:
+    file, reads = folder / "a.yaml", []
+
+    def read() -> str:
+        reads.append(file.read_text())
+        if len(reads) == 1:
+            file.write_text("whole")
+        return reads[-1]
+
+    assert read_still(lambda: [folder], read) == "whole"
+    assert len(reads) == 2
+
+
+def test_files_that_never_hold_still_are_not_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.config.watcher.STILL_SECONDS", 0)
+    file = folder / "a.yaml"
+
+    with pytest.raises(MovingError):
+        read_still(lambda: [folder], lambda: file.write_text(file.read_text() + "x"))
