@@ -31,6 +31,18 @@ class Bindings(Protocol):
         ...
 
 
+class SingleUse(Protocol):
+    """What may be presented once: assertions, JWT-SVIDs, pending consents. One atomic insert."""
+
+    async def spend(self, key: str, expires: int, now: int) -> bool:
+        """Whether this was the first time. ``key`` names kind and digest; times are Unix seconds.
+
+        Raises:
+            StoreError: the store can't be asked; what can't be spent isn't accepted.
+        """
+        ...
+
+
 class TaskOwners(Protocol):
     """Who created an A2A task; others see "not found"."""
 

@@ -9,7 +9,7 @@ import asyncio
 import msgspec
 
 from gateway.core import delegation, scope
-from gateway.core.errors import HopError, TokenError
+from gateway.core.errors import HopError
 from gateway.core.model import (
     Call,
     Chain,
@@ -17,10 +17,8 @@ from gateway.core.model import (
     Deny,
     Grant,
     Hop,
-    HopToken,
     Minted,
     Permit,
-    Presented,
     RootToken,
     Route,
 )
@@ -28,7 +26,7 @@ from gateway.core.policy.decide import decide
 from gateway.core.reasons import Reason
 from gateway.core.snapshot import Snapshot
 from gateway.protocols.base import Incoming
-from gateway.proxy import cards, pins, rounds, sessions, webhooks, wellknown
+from gateway.proxy import cards, chains, pins, rounds, sessions, webhooks, wellknown
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.commit import commit
 from gateway.proxy.deliver import deliver
@@ -85,12 +83,12 @@ class Pipeline:
         incoming = Incoming(exchange.method, rest, passage.headers, query, b"")
         adapter.check_method(incoming, route, snapshot)
         with gate.metrics.stage("token"):
-            passage.presented = await self._present(passage, route)
+            passage.presented = await chains.present(passage, route)
         body = await exchange.read_body(passage.limits.body_bytes, passage.limits.body_seconds)
         with gate.metrics.stage("parse"):
             call = passage.call = adapter.parse(msgspec.structs.replace(incoming, body=body), route, snapshot)
         with gate.metrics.stage("chain"):
-            chain = await self._chain(passage, route)
+            chain = await chains.chain_of(gate, passage, route)
         adapter.check_carried(call)
         await self._check_owned(passage, route, call, chain)
         place = rounds.Place(route, sessions.owner(chain, exchange.peer), passage.upstream_session)
@@ -104,29 +102,6 @@ class Pipeline:
             return await cards.extended(gate, passage, grant)
         await self._claim_contexts(passage, hop)
         return await forward(gate, passage, grant)
-
-    async def _present(self, passage: Passage, route: Route) -> Presented:
-        authorization = passage.headers.get("authorization")
-        if authorization is not None:
-            now, peer = passage.at // 1000, passage.exchange.peer
-            return await passage.edition.tokens.verify(authorization, route, now, peer=peer)
-        if passage.agent is None or route.user == "required":
-            raise TokenError(Reason.TOKEN_MISSING, f"route {route.path} needs a token")
-        return None
-
-    async def _chain(self, passage: Passage, route: Route) -> Chain:
-        gate, agent, now, limits = self._gate, passage.agent, passage.at // 1000, passage.limits
-        match passage.presented:
-            case RootToken() as root:
-                delegation.may_begin(agent, root, route)
-                proposed = delegation.proposed_binding(agent, root, gate.new_id(), now, limits)
-                binding = await gate.bindings.bind(root.digest, proposed, now)
-                return delegation.begin(agent, root, binding, now, limits)
-            case HopToken() as token if agent is not None:
-                return delegation.resume(agent, token, route, passage.snapshot.registry, now)
-            case None if agent is not None:
-                return delegation.begin_without_user(agent, gate.new_id(), now, limits)
-        raise HopError(Reason.CHAIN_HOLDER, "a hop token is continued over mutual TLS only")
 
     async def _check_owned(self, passage: Passage, route: Route, call: Call, chain: Chain) -> None:
         """Sessions and tasks belong to whoever began them; another's looks like none."""

@@ -84,3 +84,11 @@ tool_pins = Table(
     Column("found_at", BigInteger, nullable=False),
 )
 """Definitions of tools: the approved one, and another that waits for approval."""
+
+single_use = Table(
+    "single_use",
+    state,
+    Column("key", Text, primary_key=True),
+    Column("expires", BigInteger, nullable=False),
+)
+Index("single_use_expires", single_use.c.expires)

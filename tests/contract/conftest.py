@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.ports import Bindings, TaskOwners, ToolPins
+from gateway.core.ports import Bindings, SingleUse, TaskOwners, ToolPins
 from gateway.store.bindings import SqlBindings
+from gateway.store.single_use import SqlSingleUse
 from gateway.store.state import open_state
 from gateway.store.task_owners import SqlTaskOwners
 from gateway.store.tool_pins import SqlToolPins
@@ -31,6 +32,7 @@ class Store:
     bindings: Bindings
     task_owners: TaskOwners
     tool_pins: ToolPins
+    single_use: SingleUse
 
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
@@ -50,7 +52,12 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> 
     async def opened() -> AsyncIterator[Store]:
         engine = await open_state(urls[request.param])
         try:
-            yield Store(SqlBindings(engine), SqlTaskOwners(engine, clock), SqlToolPins(engine, clock))
+            yield Store(
+                SqlBindings(engine),
+                SqlTaskOwners(engine, clock),
+                SqlToolPins(engine, clock),
+                SqlSingleUse(engine),
+            )
         finally:
             await engine.dispose()
 
