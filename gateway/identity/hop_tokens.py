@@ -1,15 +1,15 @@
-"""What the verified claims of the gateway's own token say: the chain so far (TOKENS §3).
+"""What the verified claims of the gateway's own tokens say: the chain so far (TOKENS §3).
 
 Every claim is typed, and the chain must agree with itself. As proof of the chain a token serves until
 ``root_exp``, past its ``exp``, which is for the upstream. Doesn't decide who may continue the chain: holder
-and audience are ``core.delegation``'s to check.
+and audience are ``core.delegation``'s and ``core.exchange``'s to check.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from gateway.core.errors import TokenError
-from gateway.core.model import HopToken, SpiffeId, User, VerifiedClaims
+from gateway.core.model import ExchangedToken, HopToken, SpiffeId, User, VerifiedClaims
 from gateway.core.reasons import Reason
 from gateway.core.spiffe import SCHEME, parse_spiffe_id
 from gateway.identity.claims import check_issued, count, optional_text, refused, scopes, seconds, text, texts
@@ -23,6 +23,24 @@ def read_hop_token(claims: VerifiedClaims, idps: Mapping[str, str], digest: str,
     Raises:
         TokenError: CHAIN_FORGED, CHAIN_EXPIRED, TOKEN_CLAIMS, TOKEN_EXPIRED (not yet valid), TOKEN_ISSUER.
     """
+    facts = _facts(claims, idps, digest, now, leeway)
+    # It binds the token to the gateway as the upstream's client; a continuing holder proves itself by its audience.
+    _bound_to(claims)
+    return HopToken(**facts)
+
+
+def read_exchanged_token(
+    claims: VerifiedClaims, idps: Mapping[str, str], digest: str, now: int, leeway: int
+) -> ExchangedToken:
+    """The token of the token endpoint in verified ``claims``; otherwise as ``read_hop_token``."""
+    facts = _facts(claims, idps, digest, now, leeway)
+    if not facts["actors"]:
+        raise _forged("a token of the token endpoint without an actor")
+    return ExchangedToken(**facts, x5t=_bound_to(claims))
+
+
+def _facts(claims: Mapping[str, Any], idps: Mapping[str, str], digest: str, now: int, leeway: int) -> dict[str, Any]:
+    """The fields of a ``ChainToken``."""
     check_issued(claims, now, leeway)
     expires, root_expires = seconds(claims, "exp"), seconds(claims, "root_exp")
     actors = _actors(claims.get("act"))
@@ -32,24 +50,23 @@ def read_hop_token(claims: VerifiedClaims, idps: Mapping[str, str], digest: str,
         raise _forged("iat, exp and root_exp are out of order")
     if now >= root_expires:
         raise TokenError(Reason.CHAIN_EXPIRED, "the chain reached root_exp")
-    _check_certificate_binding(claims)
     text(claims, "jti")
     scopes(claims, "scope")
     optional_text(claims, "par_hash")
-    return HopToken(
-        sub=text(claims, "sub"),
-        audience=text(claims, "aud"),
-        actors=actors,
-        txn=text(claims, "txn"),
-        ceiling=scopes(claims, "del_scope"),
-        depth=depth,
-        max_depth=max_depth,
-        root_expires=root_expires,
-        expires=expires,
-        digest=digest,
-        user=_user(claims, actors, idps),
-        purpose=_purpose(claims),
-    )
+    return {
+        "sub": text(claims, "sub"),
+        "audience": text(claims, "aud"),
+        "actors": actors,
+        "txn": text(claims, "txn"),
+        "ceiling": scopes(claims, "del_scope"),
+        "depth": depth,
+        "max_depth": max_depth,
+        "root_expires": root_expires,
+        "expires": expires,
+        "digest": digest,
+        "user": _user(claims, actors, idps),
+        "purpose": _purpose(claims),
+    }
 
 
 def _actors(act: object) -> tuple[SpiffeId, ...]:
@@ -99,12 +116,12 @@ def _user(claims: Mapping[str, Any], actors: tuple[SpiffeId, ...], idps: Mapping
     )
 
 
-def _check_certificate_binding(claims: Mapping[str, Any]) -> None:
-    # It binds the token to the gateway as the upstream's client; a continuing holder proves itself by its audience.
+def _bound_to(claims: Mapping[str, Any]) -> str:
+    """The thumbprint of the certificate that the token is bound to (RFC 8705 §3.1)."""
     binding = claims.get("cnf")
     if not isinstance(binding, dict) or binding.keys() != {"x5t#S256"}:
         raise refused("claim cnf is not a certificate thumbprint")
-    text(binding, "x5t#S256")
+    return text(binding, "x5t#S256")
 
 
 def _purpose(claims: Mapping[str, Any]) -> str | None:

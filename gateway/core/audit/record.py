@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from gateway.core.audit.canonical import Digest
-from gateway.core.model import Effect, Tier, Uid
+from gateway.core.model import Effect, Tier, Uid, Way
 from gateway.core.reasons import Reason
 
 Verdict = Literal["permit", "ask", "deny"]
@@ -90,6 +90,8 @@ class ChainFacts(Struct, frozen=True, kw_only=True):
     client: str = ""
     reentry: bool = False
     purpose: str | None = None
+    way: Way | None = None
+    """How the caller continued it; None where it begins here."""
 
 
 class MatchedValue(Struct, frozen=True):

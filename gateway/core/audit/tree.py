@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from gateway.core.audit.issued import PROTOCOL
 from gateway.core.audit.record import DecisionRecord, OutcomeRecord, Record, RefusedRecord
 
 HopRecord = DecisionRecord | RefusedRecord
@@ -33,8 +34,8 @@ def forest(records: Iterable[Record]) -> tuple[Node, ...]:
             outcomes[record.hop] = record
         elif isinstance(record, DecisionRecord | RefusedRecord):
             hops.append(record)
-    # Deepest first: a child is always deeper than its parent, so it is built when the parent needs it.
-    hops.sort(key=_depth, reverse=True)
+    # Last first: a child always comes after its parent, so it is built when the parent needs it.
+    hops.sort(key=_place, reverse=True)
     minters = _minters(hops)
     children: dict[str, list[Node]] = {}
     roots: list[Node] = []
@@ -60,12 +61,15 @@ def _parent(hop: HopRecord, minters: Mapping[str, Sequence[DecisionRecord]]) -> 
     """The latest decision before ``hop`` that minted its token, or any other where clocks disagree."""
     presented = hop.chain.parent if isinstance(hop, DecisionRecord) else hop.parent
     known = minters.get(presented or "", ())
-    shallower = [minter for minter in known if _depth(minter) < _depth(hop)]
-    return max(shallower, key=lambda minter: (minter.at <= hop.at, minter.at), default=None)
+    earlier = [minter for minter in known if _place(minter) < _place(hop)]
+    return max(earlier, key=lambda minter: (minter.at <= hop.at, minter.at), default=None)
 
 
-def _depth(hop: HopRecord) -> float:
-    return hop.chain.depth if isinstance(hop, DecisionRecord) else math.inf
+def _place(hop: HopRecord) -> tuple[float, int, int]:
+    """Where a hop stands in its chain: by depth; a token's exchange before the hops that it was made for, by time."""
+    if not isinstance(hop, DecisionRecord):
+        return math.inf, 0, 0
+    return (hop.chain.depth, 0, hop.at) if hop.protocol == PROTOCOL else (hop.chain.depth, 1, 0)
 
 
 def _time(node: Node) -> tuple[int, str]:
