@@ -31,6 +31,7 @@ from gateway.store.audit import SqlAuditLog
 from gateway.store.audit_file import AuditFile
 from gateway.store.bindings import SqlBindings
 from gateway.store.checkpoint_key import load_or_create
+from gateway.store.handles import SqlHandles
 from gateway.store.sql import audit_path
 from gateway.store.state import open_state
 from gateway.store.task_owners import SqlTaskOwners
@@ -177,6 +178,7 @@ async def _gate(
         sealer=AeadSealer(secret),
         audit=audit,
         bindings=SqlBindings(state),
+        handles=SqlHandles(state),
         tasks=SqlTaskOwners(state),
         pins=SqlToolPins(state),
         upstreams=upstreams,

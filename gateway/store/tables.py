@@ -92,3 +92,13 @@ single_use = Table(
     Column("expires", BigInteger, nullable=False),
 )
 Index("single_use_expires", single_use.c.expires)
+
+handles = Table(
+    "handles",
+    state,
+    Column("digest", Text, primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+)
+"""Chains that go on in a trace: SHA-256 of the handle, and the delegation that only its agent's handle opens."""
+Index("handles_expires", handles.c.expires)
