@@ -42,6 +42,8 @@ class Peer(Struct, frozen=True):
     """RFC 8705 ``x5t#S256``: base64url SHA-256 of the DER certificate."""
     not_after: int
     """Unix seconds."""
+    via: SpiffeId | None = None
+    """The peer gateway that speaks for the workload over a connection of its own; ``x5t`` is then the gateway's."""
 
 
 class Route(Struct, frozen=True):
@@ -114,6 +116,12 @@ class HopToken(Struct, frozen=True):
     digest: str
     user: User | None
     purpose: str | None = None
+    x5t: str = ""
+    """``cnf``: the certificate that the token is bound to."""
+    parent: str | None = None
+    """``par_hash``."""
+    via: SpiffeId | None = None
+    """The peer gateway that the chain came from."""
 
 
 Presented = RootToken | HopToken | None
@@ -138,6 +146,8 @@ class Chain(Struct, frozen=True):
     """OAuth client id of a root token's client."""
     reentry: bool = False
     purpose: str | None = None
+    via: SpiffeId | None = None
+    """The peer gateway of another trust domain that vouched for the chain; None for one that began here."""
 
     @property
     def depth(self) -> int:

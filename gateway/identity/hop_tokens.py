@@ -25,17 +25,15 @@ def read_hop_token(claims: VerifiedClaims, idps: Mapping[str, str], digest: str,
     """
     check_issued(claims, now, leeway)
     expires, root_expires = seconds(claims, "exp"), seconds(claims, "root_exp")
-    actors = _actors(claims.get("act"))
+    actors = read_actors(claims.get("act"))
     depth, max_depth = count(claims, "del_depth"), count(claims, "del_max_depth")
-    _check_chain(claims, actors, depth, max_depth)
+    check_chain(claims, actors, depth, max_depth)
     if not seconds(claims, "iat") <= expires <= root_expires:
         raise _forged("iat, exp and root_exp are out of order")
     if now >= root_expires:
         raise TokenError(Reason.CHAIN_EXPIRED, "the chain reached root_exp")
-    _check_certificate_binding(claims)
     text(claims, "jti")
     scopes(claims, "scope")
-    optional_text(claims, "par_hash")
     return HopToken(
         sub=text(claims, "sub"),
         audience=text(claims, "aud"),
@@ -47,13 +45,20 @@ def read_hop_token(claims: VerifiedClaims, idps: Mapping[str, str], digest: str,
         root_expires=root_expires,
         expires=expires,
         digest=digest,
-        user=_user(claims, actors, idps),
+        user=_user(claims, idps),
         purpose=_purpose(claims),
+        x5t=bound_certificate(claims),
+        parent=optional_text(claims, "par_hash"),
+        via=_via(claims),
     )
 
 
-def _actors(act: object) -> tuple[SpiffeId, ...]:
-    """Actors of a nested ``act`` (RFC 8693 §4.1), entry agent first: innermost is first, outermost current."""
+def read_actors(act: object) -> tuple[SpiffeId, ...]:
+    """Actors of a nested ``act`` (RFC 8693 §4.1), entry agent first: innermost is first, outermost current.
+
+    Raises:
+        TokenError: CHAIN_FORGED.
+    """
     found: list[SpiffeId] = []
     while act is not None:
         if not isinstance(act, dict) or act.keys() - {"sub", "act"} or len(found) == MAX_ACTORS:
@@ -66,7 +71,12 @@ def _actors(act: object) -> tuple[SpiffeId, ...]:
     return tuple(reversed(found))
 
 
-def _check_chain(claims: Mapping[str, Any], actors: tuple[SpiffeId, ...], depth: int, max_depth: int) -> None:
+def check_chain(claims: Mapping[str, Any], actors: tuple[SpiffeId, ...], depth: int, max_depth: int) -> None:
+    """Check that the claims of a chain agree with each other.
+
+    Raises:
+        TokenError: CHAIN_FORGED.
+    """
     client = text(claims, "client_id")
     if depth != len(actors):
         raise _forged("del_depth is not the number of actors")
@@ -76,13 +86,14 @@ def _check_chain(claims: Mapping[str, Any], actors: tuple[SpiffeId, ...], depth:
         raise _forged("client_id is not the current actor")
     if not actors and client.startswith(SCHEME):
         raise _forged("client_id is a workload, but there is no actor")
+    sub = text(claims, "sub")
+    if sub.startswith(SCHEME) and (not actors or sub != actors[0]):
+        raise _forged("sub is a workload other than the entry agent")
 
 
-def _user(claims: Mapping[str, Any], actors: tuple[SpiffeId, ...], idps: Mapping[str, str]) -> User | None:
+def _user(claims: Mapping[str, Any], idps: Mapping[str, str]) -> User | None:
     sub = text(claims, "sub")
     if sub.startswith(SCHEME):
-        if not actors or sub != actors[0]:
-            raise _forged("sub is a workload other than the entry agent")
         return None
     idp, bar, subject = sub.partition("|")
     if not bar or not subject:
@@ -99,12 +110,26 @@ def _user(claims: Mapping[str, Any], actors: tuple[SpiffeId, ...], idps: Mapping
     )
 
 
-def _check_certificate_binding(claims: Mapping[str, Any]) -> None:
-    # It binds the token to the gateway as the upstream's client; a continuing holder proves itself by its audience.
+def bound_certificate(claims: Mapping[str, Any]) -> str:
+    """``x5t#S256`` of the certificate that a token is bound to (RFC 8705 §3.1).
+
+    A hop token's is the gateway's own, as the upstream's client; a continuing holder proves itself by its audience.
+
+    Raises:
+        TokenError: TOKEN_CLAIMS.
+    """
     binding = claims.get("cnf")
     if not isinstance(binding, dict) or binding.keys() != {"x5t#S256"}:
         raise refused("claim cnf is not a certificate thumbprint")
-    text(binding, "x5t#S256")
+    return text(binding, "x5t#S256")
+
+
+def _via(claims: Mapping[str, Any]) -> SpiffeId | None:
+    via = optional_text(claims, "via")
+    try:
+        return None if via is None else parse_spiffe_id(via)
+    except ValueError:
+        raise _forged("via is no SPIFFE ID") from None
 
 
 def _purpose(claims: Mapping[str, Any]) -> str | None:
