@@ -26,6 +26,7 @@ from gateway.proxy.edition import Edition
 from gateway.proxy.gate import Gate
 from gateway.proxy.lease import Lease
 from gateway.proxy.locate import Allowed
+from gateway.proxy.oauth import endpoint
 from gateway.proxy.wellknown import Documents
 from gateway.publish import Published
 
@@ -168,7 +169,7 @@ def _changed(old: Settings, new: Settings) -> list[str]:
 def _documents(settings: Settings, signer: Signer) -> Documents:
     return Documents(
         jwks=signer.jwks(),
-        issuer_metadata=metadata(settings.issuer),
+        issuer_metadata=metadata(settings.issuer, settings.public_url + endpoint.PATH, tuple(endpoint.GRANTS)),
         authorization_servers=tuple(issuer.issuer for issuer in settings.issuers),
         scopes_supported=tuple(sorted({scope for issuer in settings.issuers for scope in issuer.scope_map})),
     )

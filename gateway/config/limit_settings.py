@@ -34,6 +34,9 @@ class LimitSettings(Limits, Section, frozen=True, kw_only=True, forbid_unknown_f
         _SAFE.tool_name_chars
     )
     token_bytes: Annotated[int, Meta(ge=512, le=32 * _KIB, description="Largest bearer token.")] = _SAFE.token_bytes
+    token_request_bytes: Annotated[
+        int, Meta(ge=_KIB, le=256 * _KIB, description="Largest request to the token endpoint.")
+    ] = _SAFE.token_request_bytes
     answer_bytes: Annotated[
         int, Meta(ge=_KIB, le=256 * _MIB, description="Largest upstream answer that is one body.")
     ] = _SAFE.answer_bytes

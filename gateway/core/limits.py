@@ -13,6 +13,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     json_integer_digits: int = 19
     tool_name_chars: int = 128
     token_bytes: int = 8 * 1024
+    token_request_bytes: int = 32 * 1024
     answer_bytes: int = 16 * 1024 * 1024
     event_bytes: int = 1024 * 1024
     connect_seconds: float = 5.0

@@ -44,6 +44,13 @@ class Reason(StrEnum):
     CHAIN_FORGED = "chain_forged"
     CHAIN_EXPIRED = "chain_expired"
     DEPTH_EXCEEDED = "depth_exceeded"
+    CONTINUATION_REFUSED = "continuation_refused"
+
+    TOKEN_REQUEST_INVALID = "token_request_invalid"
+    GRANT_UNSUPPORTED = "grant_unsupported"
+    CLIENT_MISMATCH = "client_mismatch"
+    TARGET_UNKNOWN = "target_unknown"
+    SCOPE_MALFORMED = "scope_malformed"
 
     NO_PERMIT = "no_permit"
     FORBIDDEN = "forbidden"
@@ -180,6 +187,30 @@ _MEANINGS: dict[Reason, Meaning] = {
     ),
     Reason.DEPTH_EXCEEDED: Meaning(
         403, "the chain is longer than its maximum depth", "shorten the chain of delegations"
+    ),
+    Reason.CONTINUATION_REFUSED: Meaning(
+        403,
+        "the agent or the route doesn't continue chains in this way",
+        "see continuation of the agent's registry entry and of the route's settings",
+    ),
+    Reason.TOKEN_REQUEST_INVALID: Meaning(
+        400, "the request to the token endpoint is not a valid one", "see the detail for the parameter"
+    ),
+    Reason.GRANT_UNSUPPORTED: Meaning(
+        400, "the token endpoint doesn't have this grant_type", "use one of the issuer metadata's grant_types_supported"
+    ),
+    Reason.CLIENT_MISMATCH: Meaning(
+        401,
+        "the token request names another client than the certificate proves",
+        "leave client_id out, or send the SPIFFE ID of the certificate",
+    ),
+    Reason.TARGET_UNKNOWN: Meaning(
+        400,
+        "the token request doesn't name one resource that tokens are issued for",
+        "send resource once, with the URI of the resource metadata",
+    ),
+    Reason.SCOPE_MALFORMED: Meaning(
+        400, "the requested scope is not a list of scopes", "send scopes with single spaces between them"
     ),
     Reason.NO_PERMIT: Meaning(403, "no policy permits the call", "see the near misses of the decision"),
     Reason.FORBIDDEN: Meaning(403, "a policy forbids the call", "see the determining policies of the decision"),

@@ -76,17 +76,20 @@ class Signer:
         return {"keys": [dict(jwk) for jwk in self._jwks["keys"]]}
 
 
-def metadata(issuer: str) -> dict[str, Any]:
-    """Authorization server metadata (RFC 8414 §2) of ``issuer``: it issues by itself, with no endpoint to ask.
+def metadata(issuer: str, token_endpoint: str, grant_types: Sequence[str]) -> dict[str, Any]:
+    """Authorization server metadata (RFC 8414 §2, RFC 8705 §3.3 and §5) of ``issuer``.
 
-    ``response_types_supported`` is required; ``grant_types_supported`` must be said to be empty, since its
-    default is not.
+    The only endpoint needs a client certificate, so it is its own alias. ``response_types_supported`` is required.
     """
     return {
         "issuer": issuer,
         "jwks_uri": jwks_url(issuer),
+        "token_endpoint": token_endpoint,
+        "mtls_endpoint_aliases": {"token_endpoint": token_endpoint},
+        "token_endpoint_auth_methods_supported": ["tls_client_auth"],
+        "grant_types_supported": list(grant_types),
         "response_types_supported": [],
-        "grant_types_supported": [],
+        "tls_client_certificate_bound_access_tokens": True,
     }
 
 

@@ -18,9 +18,11 @@ from gateway.core.registry import Agent
 from gateway.core.snapshot import Snapshot
 from gateway.identity.material import MaterialError
 from gateway.identity.rotation import ClientIdentity
+from gateway.protocols.base import Refusal, Reply
 from gateway.proxy.edition import Edition
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.lease import Lease
+from gateway.proxy.problem import problem
 from gateway.proxy.upstream import Upstreams
 from gateway.telemetry import semconv
 from gateway.telemetry.logs import RefusalLog
@@ -89,6 +91,10 @@ class Passage:
     upstream_session: str | None = None
     client: ClientIdentity | None = None
     """Whom the hop's upstream sees: the token's ``cnf`` and the connection agree."""
+    refused_as: Callable[[Refusal], Reply] = problem
+    """The form of a refusal where no route is known."""
+    action: str = ""
+    """What is recorded of an attempt that has no call."""
     _span: HopSpan | None = None
     _open: ExitStack = field(default_factory=ExitStack)
 

@@ -34,6 +34,7 @@ from gateway.proxy.exchange import Answer, Exchange, check_head, single_valued
 from gateway.proxy.forward import forward
 from gateway.proxy.gate import Gate, Passage, client_of
 from gateway.proxy.locate import check_host, locate, split_target
+from gateway.proxy.oauth import endpoint
 from gateway.proxy.refuse import DeniedError, refuse
 from gateway.telemetry import semconv
 
@@ -70,6 +71,8 @@ class Pipeline:
         document = wellknown.answer(exchange.method, path, base, edition.documents, snapshot.routes)
         if document is not None:
             return document
+        if path == endpoint.PATH and exchange.listener == "data":
+            return await endpoint.answer(gate, passage)
         route, rest = locate(path, snapshot.routes)
         route = passage.route = msgspec.structs.replace(route, resource=base + route.path)
         passage.rest = rest

@@ -18,7 +18,6 @@ from gateway.proxy.adapters import adapter_of
 from gateway.proxy.edition import Edition
 from gateway.proxy.exchange import Answer, Listener
 from gateway.proxy.gate import Gate, Passage
-from gateway.proxy.problem import problem
 from gateway.proxy.wellknown import metadata_path
 from gateway.telemetry import semconv
 
@@ -50,10 +49,10 @@ async def refuse(gate: Gate, passage: Passage, error: HopError) -> Answer:
 
 
 def reply_to(gate: Gate, passage: Passage, error: HopError) -> Reply:
-    """The refusal in the form of the route's protocol, or as a problem document (RFC 9457) before there is one."""
+    """The refusal in the form of the route's protocol, or in the endpoint's where there is none."""
     refusal = _refusal(gate, passage, error)
     if passage.route is None:
-        return problem(refusal)
+        return passage.refused_as(refusal)
     return adapter_of(passage.route.protocol).refuse(passage.call, passage.rest, passage.headers, error, refusal)
 
 
@@ -87,6 +86,7 @@ async def _record(gate: Gate, passage: Passage, error: HopError) -> None:
         route=passage.route,
         presented=passage.presented,
         call=passage.call,
+        action=passage.action,
         trace_id=passage.span(gate.tracing).trace_id,
     )
     await gate.audit.append(refused_record(attempt, error.reason, error.detail, passage.snapshot.registry))

@@ -77,10 +77,14 @@ def test_repr_holds_no_key() -> None:
 
 
 def test_metadata() -> None:
-    assert metadata("https://gw.test:8444/") == {
+    assert metadata("https://gw.test:8444/", "https://gw.test:8443/oauth/token", ("g",)) == {
         "issuer": "https://gw.test:8444/",
         "jwks_uri": "https://gw.test:8444/.well-known/jwks.json",
+        "token_endpoint": "https://gw.test:8443/oauth/token",
+        "mtls_endpoint_aliases": {"token_endpoint": "https://gw.test:8443/oauth/token"},
+        "token_endpoint_auth_methods_supported": ["tls_client_auth"],
+        "grant_types_supported": ["g"],
         "response_types_supported": [],
-        "grant_types_supported": [],
+        "tls_client_certificate_bound_access_tokens": True,
     }
     assert jwks_url("https://gw.test") == "https://gw.test/.well-known/jwks.json"

@@ -12,6 +12,7 @@ import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.core.reasons import Reason
+from gateway.proxy.oauth.endpoint import GRANTS
 from tests.company import Company
 from tests.wire import agent as a2a
 from tests.wire.ledger import Ledger
@@ -147,7 +148,11 @@ async def test_keys_and_issuer_metadata(entrance: Entrance, listener: str) -> No
         "issuer": company.public_url,
         "jwks_uri": f"{company.public_url}/.well-known/jwks.json",
         "response_types_supported": [],
-        "grant_types_supported": [],
+        "token_endpoint": f"{company.data_url}/oauth/token",
+        "mtls_endpoint_aliases": {"token_endpoint": f"{company.data_url}/oauth/token"},
+        "token_endpoint_auth_methods_supported": ["tls_client_auth"],
+        "grant_types_supported": list(GRANTS),
+        "tls_client_certificate_bound_access_tokens": True,
     }
     [key] = keys.json()["keys"]
     assert key.keys() == {"kty", "crv", "x", "y", "kid", "alg", "use"}, "the public half only"

@@ -59,6 +59,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     presented: Presented = None
     """The token, if it was verified."""
     call: Call | None = None
+    action: str = ""
+    """Where there is no call."""
     trace_id: str = ""
 
 
@@ -132,7 +134,7 @@ def refused_record(attempt: Attempt, reason: Reason, detail: str, registry: Regi
         protocol=None if attempt.route is None else attempt.route.protocol,
         route=None if attempt.route is None else attempt.route.name,
         method=None if call is None else _short(call.method),
-        action=None if call is None else call.action,
+        action=attempt.action or None if call is None else call.action,
         resource=None if call is None else _resource(call.resource),
         txn=token.txn if isinstance(token, HopToken) else None,
         parent=None if token is None else token.digest,
