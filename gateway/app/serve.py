@@ -31,6 +31,7 @@ from gateway.store.audit import SqlAuditLog
 from gateway.store.audit_file import AuditFile
 from gateway.store.bindings import SqlBindings
 from gateway.store.checkpoint_key import load_or_create
+from gateway.store.single_use import SqlSingleUse
 from gateway.store.sql import audit_path
 from gateway.store.state import open_state
 from gateway.store.task_owners import SqlTaskOwners
@@ -63,7 +64,7 @@ async def serve(
         audit = _audit(settings, telemetry, watch, stack)
         identity = Identity(settings, telemetry, watch.identity_is)
         await identity.start()
-        editions = Editions(path, published, environ, telemetry)
+        editions = Editions(path, published, environ, telemetry, lambda: identity.client.current)
         gate = await _gate(editions, identity, sealing_secret(settings, environ), audit, telemetry, stack)
         listeners = new_listeners(gate, identity)
         health = HealthListener(lambda: watch.readiness(editions), telemetry.metrics.render)
@@ -177,6 +178,7 @@ async def _gate(
         sealer=AeadSealer(secret),
         audit=audit,
         bindings=SqlBindings(state),
+        single_use=SqlSingleUse(state),
         tasks=SqlTaskOwners(state),
         pins=SqlToolPins(state),
         upstreams=upstreams,

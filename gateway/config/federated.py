@@ -31,6 +31,13 @@ def foreign_domains(federation: FederationSettings | None) -> frozenset[str]:
     return frozenset(each for peer in federation.peers.values() for each in (peer.trust_domain, *peer.trust_domains))
 
 
+def foreign_users(federation: FederationSettings | None) -> Mapping[str, str]:
+    """Issuers of the users that peer gateways speak for: short name → ``iss``."""
+    if federation is None:
+        return {}
+    return {idp: issuer for peer in federation.peers.values() for idp, issuer in peer.users.items()}
+
+
 def federation_faults(settings: Settings, registry: Registry, declared: Declared) -> Iterable[Fault]:
     """What of ``federation`` contradicts the rest of the settings and the registry."""
     own = settings.identity.trust_domain

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.config.consistency import sections_of, settings_faults
-from gateway.config.federated import federation_faults, foreign_domains, gateways
+from gateway.config.federated import federation_faults, foreign_domains, foreign_users, gateways
 from gateway.config.federation_settings import FederationSettings
 from gateway.config.files import UnreadableError, read_text, shown
 from gateway.config.overrides import apply_overrides
@@ -103,7 +103,10 @@ def _read_registry(fields: Mapping[str, Any], problems: list[Problem]) -> tuple[
     documents = [_read_document(Path(file), problems) for file in fields.get("registry", ())]
     surroundings = Surroundings(
         public_url=fields.get("public_url", ""),
-        issuers={issuer.name: issuer.issuer for issuer in reversed(fields.get("issuers", ()))},
+        issuers={
+            **foreign_users(fields.get("federation")),
+            **{issuer.name: issuer.issuer for issuer in reversed(fields.get("issuers", ()))},
+        },
         trust_domains=_trust_domains(fields.get("identity"), fields.get("federation")),
         gateways=gateways(fields.get("federation")),
         foreign=foreign_domains(fields.get("federation")),

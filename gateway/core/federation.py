@@ -211,19 +211,30 @@ def access_claims(
     }
 
 
-def enter(
-    token: HopToken, peer: Peer, gateway: PeerGateway, route: Route, registry: Registry, own_domain: str, now: int
-) -> Chain:
-    """The chain that the peer gateway at the other end of the connection brings to ``route``.
+def spoken_for(actor: SpiffeId, gateway: Peer) -> Peer:
+    """The agent that a peer gateway speaks for, by the gateway's own connection and certificate."""
+    return Peer(actor, trust_domain_of(actor), gateway.x5t, gateway.not_after, via=gateway.spiffe_id)
+
+
+def check_origin(via: SpiffeId | None, peers: Mapping[SpiffeId, PeerGateway]) -> None:
+    """Check that the gateway that vouched for a chain is still configured.
+
+    Raises:
+        HopError: CHAIN_FORGED.
+    """
+    if via is not None and via not in peers:
+        raise HopError(Reason.CHAIN_FORGED, f"{via}, which vouched for the chain, is no peer gateway any more")
+
+
+def enter(token: HopToken, gateway: PeerGateway, route: Route, registry: Registry, own_domain: str, now: int) -> Chain:
+    """The chain that ``gateway``, which redeemed ``token`` by its certificate, brings to ``route``.
 
     Its actors are judged again: an agent or a trust domain that was withdrawn since the token was issued is gone.
 
     Raises:
-        HopError: CHAIN_HOLDER, CHAIN_FORGED, DEPTH_EXCEEDED, AGENT_UNREGISTERED or AGENT_SUSPENDED.
+        HopError: CHAIN_FORGED, DEPTH_EXCEEDED, AGENT_UNREGISTERED or AGENT_SUSPENDED.
         TokenError: TOKEN_AUDIENCE, TOKEN_EXPIRED.
     """
-    if token.via != peer.spiffe_id or token.via != gateway.spiffe_id or token.x5t != peer.x5t:
-        raise HopError(Reason.CHAIN_HOLDER, "the token was issued to another gateway or certificate")
     if token.audience != route.resource:
         raise TokenError(Reason.TOKEN_AUDIENCE, f"the token is for {token.audience}")
     if now >= token.expires:

@@ -4,6 +4,7 @@ from gateway.core import delegation
 from gateway.core.errors import HopError, TokenError
 from gateway.core.model import Chain, HopToken, Presented, RootToken, Route
 from gateway.core.reasons import Reason
+from gateway.proxy import crossing
 from gateway.proxy.gate import Gate, Passage
 
 
@@ -13,6 +14,8 @@ async def present(passage: Passage, route: Route) -> Presented:
     Raises:
         TokenError: TOKEN_MISSING, or what the token is refused for.
     """
+    if crossing.is_gateway(passage):
+        return await crossing.present(passage, route)
     authorization = passage.headers.get("authorization")
     if authorization is not None:
         now, peer = passage.at // 1000, passage.exchange.peer
@@ -37,6 +40,9 @@ async def chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
             binding = await gate.bindings.bind(root.digest, proposed, now)
             return delegation.begin(agent, root, binding, now, limits)
         case HopToken() as token if agent is not None:
+            brought = crossing.chain_of(passage, token, route)
+            if brought is not None:
+                return brought
             return delegation.resume(agent, token, route, passage.snapshot.registry, now)
         case None if agent is not None:
             return delegation.begin_without_user(agent, gate.new_id(), now, limits)

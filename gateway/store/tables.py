@@ -92,3 +92,14 @@ single_use = Table(
     Column("expires", BigInteger, nullable=False),
 )
 Index("single_use_expires", single_use.c.expires)
+
+trust_bundles = Table(
+    "trust_bundles",
+    state,
+    Column("trust_domain", Text, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("document", LargeBinary),
+    Column("fetched", BigInteger, nullable=False),
+)
+"""The last good bundle document of each trust domain; of the own one only sequence and digest."""

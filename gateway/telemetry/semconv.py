@@ -41,11 +41,13 @@ HOPGATE_SUBJECT: Final = "hopgate.chain.subject"
 HOPGATE_TXN: Final = "hopgate.chain.txn"
 HOPGATE_DEPTH: Final = "hopgate.chain.depth"
 HOPGATE_ACTORS: Final = "hopgate.chain.actors"
+HOPGATE_VIA: Final = "hopgate.chain.via"
 HOPGATE_REENTRY: Final = "hopgate.chain.reentry"
 HOPGATE_STREAM_EVENTS: Final = "hopgate.stream.events"
 
 SPAN_AUTHORIZE: Final = "authorize"
 SPAN_UPSTREAM: Final = "upstream"
+SPAN_REDEEM: Final = "redeem"
 
 LOG_TRACE_ID: Final = "trace_id"
 LOG_DECISION_ID: Final = "decision_id"

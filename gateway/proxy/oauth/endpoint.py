@@ -13,16 +13,18 @@ import msgspec
 from gateway.core.errors import HopError
 from gateway.core.model import Peer
 from gateway.core.reasons import Reason
+from gateway.identity.assertions import GRANT_TYPE
 from gateway.protocols import token_request
 from gateway.protocols.base import HttpError
 from gateway.protocols.token_request import TokenRequest
 from gateway.proxy.exchange import Answer
 from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.oauth import assertion
 from gateway.proxy.oauth.grant import Grant, Issued
 
 PATH = "/oauth/token"
 
-GRANTS: Mapping[str, Grant] = MappingProxyType({})
+GRANTS: Mapping[str, Grant] = MappingProxyType({GRANT_TYPE: assertion.GRANT})
 """By ``grant_type``."""
 
 
