@@ -171,7 +171,11 @@ def _refusal(lease: Lease, snapshot: Snapshot) -> str | None:
 
 
 def _changed(old: Settings, new: Settings) -> list[str]:
-    return [name for name in FIXED if getattr(old, name) != getattr(new, name)]
+    changed = [name for name in FIXED if getattr(old, name) != getattr(new, name)]
+    for part in ("bundles", "own_bundle"):
+        if getattr(old.federation, part) != getattr(new.federation, part):
+            changed.append(f"federation.{part}")
+    return changed
 
 
 def _documents(settings: Settings, signer: Signer) -> Documents:

@@ -23,6 +23,7 @@ from gateway.proxy.edition import Edition
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.lease import Lease
 from gateway.proxy.problem import problem
+from gateway.proxy.trust_bundle import Document
 from gateway.proxy.upstream import Upstreams
 from gateway.telemetry import semconv
 from gateway.telemetry.logs import RefusalLog
@@ -54,6 +55,8 @@ class Gate:
     clock: Callable[[], float]
     """Unix seconds."""
     new_id: Callable[[], str]
+    own_bundle: Document | None = None
+    """The own trust bundle's document, where it is served."""
     streams: Counter[str] = field(default_factory=Counter)
     """Open streams by caller, for the limit."""
     leases: set[Lease] = field(default_factory=set)

@@ -26,7 +26,7 @@ from gateway.core.policy.decide import decide
 from gateway.core.reasons import Reason
 from gateway.core.snapshot import Snapshot
 from gateway.protocols.base import Incoming
-from gateway.proxy import cards, chains, crossing, pins, rounds, sessions, webhooks, wellknown
+from gateway.proxy import cards, chains, crossing, pins, rounds, sessions, trust_bundle, webhooks, wellknown
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.commit import commit
 from gateway.proxy.deliver import deliver
@@ -68,6 +68,8 @@ class Pipeline:
         check_host(passage.headers, edition.allowed[exchange.listener])
         path, query = split_target(exchange.target)
         base = edition.bases[exchange.listener]
+        if path == trust_bundle.PATH and exchange.listener == "public":
+            return await trust_bundle.answer(exchange.method, gate.own_bundle)
         document = wellknown.answer(exchange.method, path, base, edition.documents, snapshot.routes)
         if document is not None:
             return document

@@ -69,6 +69,8 @@ METRIC_IDENTITY_EXPIRES: Final = "hopgate_identity_expires_timestamp_seconds"
 METRIC_IDENTITY_FAILURES: Final = "hopgate_identity_failures"
 METRIC_UPSTREAM_ERRORS: Final = "hopgate_upstream_errors"
 METRIC_TOOLS_CHANGED: Final = "hopgate_tool_definitions_changed"
+METRIC_BUNDLE_FETCHED: Final = "hopgate_trust_bundle_fetched_timestamp_seconds"
+METRIC_BUNDLE_FAILURES: Final = "hopgate_trust_bundle_failures"
 METRIC_BUILD: Final = "hopgate_build"
 
 
