@@ -98,7 +98,7 @@ class Bundles:
         self._on_change = on_change
         self._telemetry = telemetry
         self._clock = clock
-        self._told: Mapping[str, Roots] | None = None
+        self._told: Mapping[str, Roots] = {}
 
     async def start(self) -> None:
         """Take what an earlier process kept, as far as it isn't stale.
@@ -125,10 +125,8 @@ class Bundles:
 
     def said(self) -> str:
         """``ok``, or what is wrong with which domain's bundle."""
-        now = self._clock()
-        return (
-            "; ".join(f"{each.domain}: {said}" for each in self._followed if (said := each.said(now)) != "ok") or "ok"
-        )
+        found = {each.domain: each.said(self._clock()) for each in self._followed}
+        return "; ".join(f"{domain}: {said}" for domain, said in found.items() if said != "ok") or "ok"
 
     async def _follow(self, each: Followed) -> None:
         while True:

@@ -34,6 +34,8 @@ from gateway.publish import Published
 
 FIXED = ("listen", "identity", "store", "telemetry", "keys", "issuer", "public_url", "environment")
 """Settings that the running process can't take over."""
+FIXED_FEDERATION = ("bundles", "own_bundle")
+"""Those of ``federation``: its peers can change."""
 
 
 class Editions:
@@ -172,10 +174,8 @@ def _refusal(lease: Lease, snapshot: Snapshot) -> str | None:
 
 def _changed(old: Settings, new: Settings) -> list[str]:
     changed = [name for name in FIXED if getattr(old, name) != getattr(new, name)]
-    for part in ("bundles", "own_bundle"):
-        if getattr(old.federation, part) != getattr(new.federation, part):
-            changed.append(f"federation.{part}")
-    return changed
+    parts = [part for part in FIXED_FEDERATION if getattr(old.federation, part) != getattr(new.federation, part)]
+    return [*changed, *(f"federation.{part}" for part in parts)]
 
 
 def _documents(settings: Settings, signer: Signer) -> Documents:

@@ -114,8 +114,14 @@ class Identity:
     def federate(self, fetched: Mapping[str, tuple[x509.Certificate, ...]]) -> None:
         """Believe these roots of other trust domains from now on; a domain without any is believed no longer."""
         self._fetched = fetched
-        if self._base is not None:
+        if self._base is None:
+            return
+        try:
             self._use(self._base)
+        except PartError as error:
+            self._fetched = dict.fromkeys(fetched, ())
+            self._use(self._base)
+            self._not_renewed(f"fetched trust bundles can't be used, so none of them is: {error}")
 
     def _updated(self, material: Material) -> None:
         try:

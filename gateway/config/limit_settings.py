@@ -71,6 +71,9 @@ class LimitSettings(Limits, Section, frozen=True, kw_only=True, forbid_unknown_f
     access_ttl_seconds: Annotated[
         int, Meta(ge=5, le=120, description="Life of a hop token as an access token at its upstream.")
     ] = _SAFE.access_ttl_seconds
+    exchange_ttl_seconds: Annotated[
+        int, Meta(ge=5, le=300, description="Life of a token of the token endpoint; it ends with its chain at latest.")
+    ] = _SAFE.exchange_ttl_seconds
     root_ttl_seconds: Annotated[
         int, Meta(ge=30, le=3600, description="Life of a chain: how long hop tokens prove it at the gateway.")
     ] = _SAFE.root_ttl_seconds

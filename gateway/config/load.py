@@ -182,7 +182,7 @@ def _route(settings: Settings, protocol: ProtocolName, name: str, upstream: Upst
         audience=upstream.audience or resource,
         user=chosen.user,
         clients=chosen.clients,
-        continuation=chosen.continuation,
+        continuation=frozenset(chosen.continuation),
         record_arguments=chosen.record_arguments,
         explain=chosen.explain,
     )

@@ -63,6 +63,7 @@ def agent(name: str, entry: AgentEntry, gateways: Mapping[str, str]) -> Agent:
         entry_point=entry.entry_point,
         clients=entry.clients,
         status=entry.status,
+        continuation=frozenset(entry.continuation),
         tags=entry.tags,
         upstream=upstream,
     )

@@ -22,6 +22,7 @@ from gateway.config.words import (
     SpiffeIdText,
     WebUrl,
 )
+from gateway.core.model import Way
 
 Labels = tuple[Label, ...]
 Team = Annotated[Label, Meta(description="A team listed under `teams`.")]
@@ -117,6 +118,13 @@ class AgentEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     clients: Annotated[Labels, Meta(description="OAuth clients whose user tokens it may begin a chain with.")] = ()
     tags: Annotated[Mapping[Label, Annotated[str, Meta(max_length=256)]], Meta(description="Free labels.")] = {}
     status: Annotated[Literal["active", "suspended"], Meta(description="A suspended agent is refused.")] = "active"
+    continuation: Annotated[
+        tuple[Way, ...],
+        Meta(
+            description="How it may continue a chain: `header`, `trace`, `exchange`. `trace` is only for an agent that "
+            "nobody but the gateway can reach: whoever else reaches it could hand it a trace of another chain."
+        ),
+    ] = ("header", "exchange")
     upstream: Annotated[
         AgentUpstream | None, Meta(description="Set where the agent can be called through `/a2a/<agent>`.")
     ] = None
@@ -126,6 +134,9 @@ class AgentEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
         if self.clients and not self.entry_point:
             message = "clients have no effect on an agent that is no entry point"
             yield Fault(("clients",), message, "set entry_point: true, or remove clients", "warning")
+        if "trace" in self.continuation and self.upstream is None:
+            message = "an agent without upstream is given no trace to continue by"
+            yield Fault(("continuation",), message, "set upstream, or remove trace", "warning")
 
 
 class ToolEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -32,6 +32,7 @@ from gateway.config.words import (
     WebOrigin,
     WebUrl,
 )
+from gateway.core.model import Way
 
 Host = Annotated[Label, Meta(description="Address to listen on.")]
 Port = Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 picks a free one.")]
@@ -184,8 +185,13 @@ class RouteSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(description="`user-only`: also served on the public listener, to people's own clients."),
     ] = "agents"
     continuation: Annotated[
-        bool, Meta(description="Whether an agent may send back the hop token it received, to continue its chain.")
-    ] = True
+        tuple[Way, ...],
+        Meta(
+            description="How an agent may continue its chain here: `header`, by the hop token it received; `trace`, by "
+            "the handle in the trace it received; `exchange`, by a token of `/oauth/token`. `[]`: not at all. Each "
+            "agent's `continuation` counts too."
+        ),
+    ] = ("header", "trace", "exchange")
     record_arguments: Annotated[
         bool, Meta(description="Whether call arguments are recorded in the clear; a digest always is.")
     ] = False

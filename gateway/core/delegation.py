@@ -4,12 +4,12 @@ Depth, actors and holder come from verified tokens and the registry only; never 
 or ``_meta``. Doesn't verify signatures (``identity.tokens``) and doesn't store bindings (``store``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway.core.errors import HopError, TokenError
 from gateway.core.limits import Limits
-from gateway.core.model import Chain, Hop, HopToken, Peer, RootToken, Route, SpiffeId, User
+from gateway.core.model import Chain, Hop, HopToken, Peer, RootToken, Route, SpiffeId, User, Way
 from gateway.core.ports import Binding
 from gateway.core.reasons import Reason
 from gateway.core.registry import Agent, Registry
@@ -85,17 +85,21 @@ def begin_without_user(agent: Agent, txn: str, now: int, limits: Limits) -> Chai
     )
 
 
-def resume(agent: Agent, token: HopToken, route: Route, registry: Registry, now: int) -> Chain:
-    """The chain that ``agent`` continues with the hop token that it received (header copy, TOKENS §3a).
+def resume(agent: Agent, token: HopToken, route: Route, registry: Registry, now: int, *, way: Way = "header") -> Chain:
+    """The chain that ``agent`` continues with the hop token that it received (TOKENS §3): sent back itself, exchanged,
+    or as the store has it for the handle of a trace.
 
     Raises:
-        HopError: CHAIN_HOLDER, DEPTH_EXCEEDED, AGENT_UNREGISTERED or AGENT_SUSPENDED of an earlier actor.
-        TokenError: CHAIN_EXPIRED, or TOKEN_AUDIENCE where the route takes no continuation.
+        HopError: CHAIN_HOLDER, CONTINUATION_REFUSED, DEPTH_EXCEEDED, AGENT_UNREGISTERED or AGENT_SUSPENDED of an
+            earlier actor.
+        TokenError: CHAIN_EXPIRED, or TOKEN_AUDIENCE where the route takes no continuation in this way.
     """
-    if not route.continuation:
-        raise TokenError(Reason.TOKEN_AUDIENCE, f"route {route.path} takes no token of another audience")
+    if way not in route.continuation:
+        raise TokenError(Reason.TOKEN_AUDIENCE, f"route {route.path} takes no chain that is continued by {way}")
     if registry.by_audience.get(token.audience) != agent.name:
         raise HopError(Reason.CHAIN_HOLDER, f"the token's audience {token.audience} is not agent {agent.name}'s")
+    if way not in agent.continuation:
+        raise HopError(Reason.CONTINUATION_REFUSED, f"agent {agent.name} may not continue chains by {way}")
     if now >= token.root_expires:
         raise TokenError(Reason.CHAIN_EXPIRED, "the chain reached root_exp")
     if token.depth >= token.max_depth:
@@ -103,7 +107,7 @@ def resume(agent: Agent, token: HopToken, route: Route, registry: Registry, now:
     return Chain(
         sub=token.sub,
         actors=(*token.actors, agent.spiffe_id),
-        agents=(*(active_agent(actor, registry).name for actor in token.actors), agent.name),
+        agents=(*names(token.actors, registry), agent.name),
         txn=token.txn,
         root_expires=token.root_expires,
         max_depth=token.max_depth,
@@ -112,6 +116,7 @@ def resume(agent: Agent, token: HopToken, route: Route, registry: Registry, now:
         reentry=agent.spiffe_id in token.actors,
         purpose=token.purpose,
         via=token.via,
+        way=way,
     )
 
 
@@ -121,8 +126,16 @@ def standing(chain: Chain, registry: Registry) -> None:
     Raises:
         HopError: AGENT_UNREGISTERED or AGENT_SUSPENDED.
     """
-    for actor in chain.actors:
-        active_agent(actor, registry)
+    names(chain.actors, registry)
+
+
+def names(actors: Iterable[SpiffeId], registry: Registry) -> tuple[str, ...]:
+    """Registered names of a chain's actors, all of them active.
+
+    Raises:
+        HopError: AGENT_UNREGISTERED or AGENT_SUSPENDED.
+    """
+    return tuple(active_agent(actor, registry).name for actor in actors)
 
 
 def calling_agent(peer: Peer, registry: Registry, now: int) -> Agent:
@@ -145,22 +158,29 @@ def claims(
     gateway's client certificate, the only holder that may present the token to the upstream.
     """
     chain, now = hop.chain, hop.now // 1000
-    found: dict[str, Any] = {
+    return {
+        **chain_claims(chain, hop.user, limits),
         "iss": issuer,
-        "sub": chain.sub,
         "aud": hop.route.audience,
-        "client_id": chain.actors[-1] if chain.actors else chain.client,
         "iat": now,
         "nbf": now,
         "exp": min(now + limits.access_ttl_seconds, chain.root_expires),
         "jti": jti,
-        "txn": chain.txn,
         "scope": " ".join(sorted(scope)),
         "del_scope": " ".join(sorted(ceiling)),
+        "cnf": {"x5t#S256": x5t},
+    }
+
+
+def chain_claims(chain: Chain, user: User | None, limits: Limits) -> Mapping[str, Any]:
+    """What every token of ``chain`` says of it, whoever it is for."""
+    found: dict[str, Any] = {
+        "sub": chain.sub,
+        "client_id": chain.actors[-1] if chain.actors else chain.client,
+        "txn": chain.txn,
         "del_depth": chain.depth,
         "del_max_depth": min(chain.max_depth, limits.max_depth),
         "root_exp": chain.root_expires,
-        "cnf": {"x5t#S256": x5t},
     }
     if chain.actors:
         found["act"] = nest(chain.actors)
@@ -170,8 +190,8 @@ def claims(
         found["tctx"] = {"purpose": chain.purpose}
     if chain.via is not None:
         found["via"] = chain.via
-    if hop.user is not None:
-        found |= _user_claims(hop.user)
+    if user is not None:
+        found |= _user_claims(user)
     return found
 
 

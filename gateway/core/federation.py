@@ -13,10 +13,10 @@ from msgspec import Struct
 from gateway.core import delegation
 from gateway.core.errors import HopError, TokenError
 from gateway.core.limits import Limits
-from gateway.core.model import Chain, Hop, HopToken, Peer, Route, SpiffeId, User
+from gateway.core.model import Chain, ExchangedToken, Hop, Peer, Route, SpiffeId, User
 from gateway.core.reasons import Reason
 from gateway.core.registry import Registry
-from gateway.core.scope import default_scopes
+from gateway.core.scope import served
 from gateway.core.spiffe import SCHEME, trust_domain_of
 
 ASSERTION_SECONDS = 60
@@ -62,19 +62,11 @@ class Assertion(Struct, frozen=True, kw_only=True):
 
 
 def outgoing_ceiling(chain: Chain, route: Route, registry: Registry) -> frozenset[str]:
-    """``del_scope`` of the assertion: what the route's server or agent may ever need, and no more than the chain has.
+    """``del_scope`` of the assertion: what is of any use at the route, and no more than the chain has.
 
     Unlike a hop token's it holds what the call itself needs, since the peer decides the same call again.
     """
-    if route.protocol == "mcp":
-        server = registry.servers.get(route.name)
-        if server is None:
-            return frozenset()
-        needed = {scope for tool in server.tools.values() for scope in tool.scopes}
-        needed |= {scope for entry in server.resources.values() for scope in entry.scopes}
-        return chain.ceiling & (needed | set(default_scopes(server.name).values()))
-    agent = registry.agents.get(route.name)
-    return frozenset() if agent is None else chain.ceiling & {*agent.scopes, f"{agent.name}/delegate"}
+    return chain.ceiling & served(route, registry)
 
 
 def assertion_claims(
@@ -90,22 +82,18 @@ def assertion_claims(
     chain, now = hop.chain, hop.now // 1000
     if not chain.actors:
         raise HopError(Reason.ENTRY_POINT_REQUIRED, "a chain crosses to another domain only with an agent in it")
+    kept = ("sub", "client_id", "txn", "del_depth", "del_max_depth", "root_exp", "act")
+    facts = delegation.chain_claims(chain, None, limits)
     return {
+        **{name: facts[name] for name in kept},
         "iss": issuer,
-        "sub": chain.sub,
         "aud": peer.issuer,
         "resource": hop.route.audience,
-        "client_id": chain.actors[-1],
         "iat": now,
         "nbf": now,
         "exp": min(now + ASSERTION_SECONDS, chain.root_expires),
         "jti": jti,
-        "txn": chain.txn,
         "del_scope": " ".join(sorted(ceiling)),
-        "del_depth": chain.depth,
-        "del_max_depth": min(chain.max_depth, limits.max_depth),
-        "root_exp": chain.root_expires,
-        "act": delegation.nest(chain.actors),
         "cnf": {"x5t#S256": x5t},
     }
 
@@ -182,32 +170,25 @@ def foreign_user(sub: str, peer: PeerGateway) -> User | None:
 
 
 def access_claims(
-    chain: Chain, resource: str, scope: frozenset[str], peer: Peer, *, issuer: str, jti: str, now: int, limits: Limits
+    chain: Chain, resource: str, *, issuer: str, jti: str, x5t: str, now: int, limits: Limits
 ) -> Mapping[str, Any]:
-    """Claims of the access token that ``peer``, the gateway that redeemed an assertion, brings the chain with.
+    """Claims of the token that a peer gateway brings ``chain`` with, to the route of ``resource`` and nowhere else.
 
-    ``resource`` is the route here; ``cnf`` the certificate that redeemed. ``par_hash`` is the assertion's digest,
-    which joins the records of both domains.
+    ``x5t`` is of the certificate that redeemed the assertion, whose digest is ``par_hash``: it joins the records of
+    both domains. ``scope`` and ``del_scope`` are the same, since the call is yet to be decided.
     """
+    granted = " ".join(sorted(chain.ceiling))
     return {
+        **delegation.chain_claims(chain, None, limits),
         "iss": issuer,
-        "sub": chain.sub,
         "aud": resource,
-        "client_id": chain.actors[-1],
         "iat": now,
         "nbf": now,
         "exp": min(now + limits.access_ttl_seconds, chain.root_expires),
         "jti": jti,
-        "txn": chain.txn,
-        "scope": " ".join(sorted(scope)),
-        "del_scope": " ".join(sorted(chain.ceiling)),
-        "del_depth": chain.depth,
-        "del_max_depth": chain.max_depth,
-        "root_exp": chain.root_expires,
-        "cnf": {"x5t#S256": peer.x5t},
-        "act": delegation.nest(chain.actors),
-        "par_hash": chain.parent,
-        "via": chain.via,
+        "scope": granted,
+        "del_scope": granted,
+        "cnf": {"x5t#S256": x5t},
     }
 
 
@@ -226,7 +207,9 @@ def check_origin(via: SpiffeId | None, peers: Mapping[SpiffeId, PeerGateway]) ->
         raise HopError(Reason.CHAIN_FORGED, f"{via}, which vouched for the chain, is no peer gateway any more")
 
 
-def enter(token: HopToken, gateway: PeerGateway, route: Route, registry: Registry, own_domain: str, now: int) -> Chain:
+def enter(
+    token: ExchangedToken, gateway: PeerGateway, route: Route, registry: Registry, own_domain: str, now: int
+) -> Chain:
     """The chain that ``gateway``, which redeemed ``token`` by its certificate, brings to ``route``.
 
     Its actors are judged again: an agent or a trust domain that was withdrawn since the token was issued is gone.
@@ -250,7 +233,7 @@ def enter(token: HopToken, gateway: PeerGateway, route: Route, registry: Registr
         root_expires=token.root_expires,
         max_depth=token.max_depth,
         ceiling=token.ceiling,
-        parent=token.parent,
+        parent=token.digest,
         reentry=token.actors[-1] in token.actors[:-1],
         via=token.via,
     )

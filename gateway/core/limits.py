@@ -25,4 +25,5 @@ class Limits(Struct, frozen=True, kw_only=True):
     graceful_stop_seconds: float = 20.0
     max_depth: int = 8
     access_ttl_seconds: int = 120
+    exchange_ttl_seconds: int = 300
     root_ttl_seconds: int = 900

@@ -19,6 +19,10 @@ VerifiedClaims = NewType("VerifiedClaims", Mapping[str, Any])
 ProtocolName = Literal["mcp", "a2a"]
 Binding = Literal["jsonrpc", "http"]
 Effect = Literal["permit", "forbid"]
+Way = Literal["header", "trace", "exchange"]
+"""How an agent goes on with a chain: by the hop token that it received, by the handle in the trace that it received,
+or by a token of the token endpoint (TOKENS §3)."""
+WAYS: frozenset[Way] = frozenset({"header", "trace", "exchange"})
 Tier = Literal["guardrails", "platform", "teams", "baseline"]
 
 
@@ -61,8 +65,8 @@ class Route(Struct, frozen=True):
     user: Literal["required", "optional"] = "required"
     clients: Literal["agents", "user-only"] = "agents"
     """``user-only`` routes are served on the public listener too, to people's own clients."""
-    continuation: bool = True
-    """Whether a hop token that its holder received may be sent back here (TOKENS §3a)."""
+    continuation: frozenset[Way] = WAYS
+    """In which ways agents may continue a chain here."""
     record_arguments: bool = False
     """Whether call arguments are recorded in the clear."""
     explain: bool = False
@@ -99,13 +103,13 @@ class RootToken(Struct, frozen=True):
     """Hex SHA-256 of ``header.payload``."""
 
 
-class HopToken(Struct, frozen=True):
-    """A verified token of this gateway's own issuer: the proof of a chain so far."""
+class ChainToken(Struct, frozen=True):
+    """What every token of this gateway's own issuer says of its chain, verified."""
 
     sub: str
     audience: str
     actors: tuple[SpiffeId, ...]
-    """Entry agent first; the last is the agent that called the token's audience."""
+    """Entry agent first, the current actor last."""
     txn: str
     ceiling: frozenset[str]
     """``del_scope``."""
@@ -116,15 +120,22 @@ class HopToken(Struct, frozen=True):
     digest: str
     user: User | None
     purpose: str | None = None
-    x5t: str = ""
-    """``cnf``: the certificate that the token is bound to."""
-    parent: str | None = None
-    """``par_hash``."""
     via: SpiffeId | None = None
     """The peer gateway that the chain came from."""
 
 
-Presented = RootToken | HopToken | None
+class HopToken(ChainToken, frozen=True):
+    """A downstream token: the last actor called its audience, who continues the chain with it."""
+
+
+class ExchangedToken(ChainToken, frozen=True, kw_only=True):
+    """A token of the token endpoint: the last actor is its holder, who presents it at its audience, a route."""
+
+    x5t: str
+    """Of the certificate that it is bound to (RFC 8705 §3.1)."""
+
+
+Presented = RootToken | HopToken | ExchangedToken | None
 
 
 class Chain(Struct, frozen=True):
@@ -148,6 +159,8 @@ class Chain(Struct, frozen=True):
     purpose: str | None = None
     via: SpiffeId | None = None
     """The peer gateway of another trust domain that vouched for the chain; None for one that began here."""
+    way: Way | None = None
+    """How this hop's caller continued it; None where it begins here."""
 
     @property
     def depth(self) -> int:

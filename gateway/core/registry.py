@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from gateway.core.model import Route, SpiffeId, Uid
+from gateway.core.model import Route, SpiffeId, Uid, Way
 
 RiskLevel = Literal["low", "medium", "high"]
 Status = Literal["active", "suspended"]
@@ -60,6 +60,8 @@ class Agent(Struct, frozen=True, kw_only=True):
     clients: tuple[str, ...] = ()
     """OAuth client ids whose root tokens it may begin a chain with."""
     status: Status = "active"
+    continuation: frozenset[Way] = frozenset({"header", "exchange"})
+    """In which ways it may continue a chain; ``trace`` only for one that nobody but the gateway reaches."""
     tags: Mapping[str, str] = {}
     upstream: Upstream | None = None
     """Set where the agent is callable through ``/a2a/<name>``."""

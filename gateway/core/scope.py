@@ -6,7 +6,7 @@ Doesn't decide policy: it runs after a permit and can only take away (TOKENS "Tw
 from collections.abc import Iterable, Mapping
 
 from gateway.core.errors import HopError
-from gateway.core.model import Call, Chain, RootToken, Uid
+from gateway.core.model import Call, Chain, RootToken, Route, Uid
 from gateway.core.reasons import Reason
 from gateway.core.registry import Registry
 
@@ -71,6 +71,19 @@ def downstream_ceiling(call: Call, chain: Chain, registry: Registry) -> frozense
         return frozenset()
     delegate = registry.agents.get(call.resource.id)
     return frozenset() if delegate is None else chain.ceiling & frozenset(delegate.scopes)
+
+
+def served(route: Route, registry: Registry) -> frozenset[str]:
+    """The scopes that are of any use at a route: those of what is called there, and what a delegate can go on with."""
+    if route.protocol == "a2a":
+        delegate = registry.agents.get(route.name)
+        return frozenset() if delegate is None else frozenset({f"{route.name}/delegate", *delegate.scopes})
+    server = registry.servers.get(route.name)
+    if server is None:
+        return frozenset()
+    tools = (scope for tool in server.tools.values() for scope in tool.scopes)
+    contents = (scope for entry in server.resources.values() for scope in entry.scopes)
+    return frozenset((*tools, *contents, *default_scopes(route.name).values()))
 
 
 def curable(

@@ -1,15 +1,15 @@
-"""What the verified claims of the gateway's own token say: the chain so far (TOKENS §3).
+"""What the verified claims of the gateway's own tokens say: the chain so far (TOKENS §3).
 
 Every claim is typed, and the chain must agree with itself. As proof of the chain a token serves until
 ``root_exp``, past its ``exp``, which is for the upstream. Doesn't decide who may continue the chain: holder
-and audience are ``core.delegation``'s to check.
+and audience are ``core.delegation``'s and ``core.exchange``'s to check.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from gateway.core.errors import TokenError
-from gateway.core.model import HopToken, SpiffeId, User, VerifiedClaims
+from gateway.core.model import ExchangedToken, HopToken, SpiffeId, User, VerifiedClaims
 from gateway.core.reasons import Reason
 from gateway.core.spiffe import SCHEME, parse_spiffe_id
 from gateway.identity.claims import check_issued, count, optional_text, refused, scopes, seconds, text, texts
@@ -23,6 +23,24 @@ def read_hop_token(claims: VerifiedClaims, idps: Mapping[str, str], digest: str,
     Raises:
         TokenError: CHAIN_FORGED, CHAIN_EXPIRED, TOKEN_CLAIMS, TOKEN_EXPIRED (not yet valid), TOKEN_ISSUER.
     """
+    facts = _facts(claims, idps, digest, now, leeway)
+    # It binds the token to the gateway as the upstream's client; a continuing holder proves itself by its audience.
+    bound_certificate(claims)
+    return HopToken(**facts)
+
+
+def read_exchanged_token(
+    claims: VerifiedClaims, idps: Mapping[str, str], digest: str, now: int, leeway: int
+) -> ExchangedToken:
+    """The token of the token endpoint in verified ``claims``; otherwise as ``read_hop_token``."""
+    facts = _facts(claims, idps, digest, now, leeway)
+    if not facts["actors"]:
+        raise _forged("a token of the token endpoint without an actor")
+    return ExchangedToken(**facts, x5t=bound_certificate(claims))
+
+
+def _facts(claims: Mapping[str, Any], idps: Mapping[str, str], digest: str, now: int, leeway: int) -> dict[str, Any]:
+    """The fields of a ``ChainToken``."""
     check_issued(claims, now, leeway)
     expires, root_expires = seconds(claims, "exp"), seconds(claims, "root_exp")
     actors = read_actors(claims.get("act"))
@@ -34,23 +52,22 @@ def read_hop_token(claims: VerifiedClaims, idps: Mapping[str, str], digest: str,
         raise TokenError(Reason.CHAIN_EXPIRED, "the chain reached root_exp")
     text(claims, "jti")
     scopes(claims, "scope")
-    return HopToken(
-        sub=text(claims, "sub"),
-        audience=text(claims, "aud"),
-        actors=actors,
-        txn=text(claims, "txn"),
-        ceiling=scopes(claims, "del_scope"),
-        depth=depth,
-        max_depth=max_depth,
-        root_expires=root_expires,
-        expires=expires,
-        digest=digest,
-        user=_user(claims, idps),
-        purpose=_purpose(claims),
-        x5t=bound_certificate(claims),
-        parent=optional_text(claims, "par_hash"),
-        via=_via(claims),
-    )
+    optional_text(claims, "par_hash")
+    return {
+        "sub": text(claims, "sub"),
+        "audience": text(claims, "aud"),
+        "actors": actors,
+        "txn": text(claims, "txn"),
+        "ceiling": scopes(claims, "del_scope"),
+        "depth": depth,
+        "max_depth": max_depth,
+        "root_expires": root_expires,
+        "expires": expires,
+        "digest": digest,
+        "user": _user(claims, idps),
+        "purpose": _purpose(claims),
+        "via": _via(claims),
+    }
 
 
 def read_actors(act: object) -> tuple[SpiffeId, ...]:
@@ -111,9 +128,7 @@ def _user(claims: Mapping[str, Any], idps: Mapping[str, str]) -> User | None:
 
 
 def bound_certificate(claims: Mapping[str, Any]) -> str:
-    """``x5t#S256`` of the certificate that a token is bound to (RFC 8705 §3.1).
-
-    A hop token's is the gateway's own, as the upstream's client; a continuing holder proves itself by its audience.
+    """``x5t#S256`` of the certificate that the token is bound to (RFC 8705 §3.1).
 
     Raises:
         TokenError: TOKEN_CLAIMS.

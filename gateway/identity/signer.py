@@ -18,6 +18,8 @@ from gateway.identity.jwks import Keys
 
 ALGORITHM = "ES256"
 HOP_TOKEN_TYPE = "at+jwt"
+EXCHANGED_TOKEN_TYPE = "hopgate-at+jwt"
+"""Of tokens for the gateway's own routes: an upstream, which may have the same audience, must not take one."""
 MAX_PREVIOUS = 8
 
 
@@ -52,10 +54,10 @@ class Signer:
         kept = (self._current.public_key(), *self._previous)[:MAX_PREVIOUS]
         return Signer(newer._current, kept)
 
-    def sign(self, claims: Mapping[str, Any]) -> str:
-        """A compact JWS of ``claims`` with ``typ: at+jwt`` (RFC 9068 §2.1). A secret."""
+    def sign(self, claims: Mapping[str, Any], kind: str = HOP_TOKEN_TYPE) -> str:
+        """A compact JWS of ``claims``, by default with ``typ: at+jwt`` (RFC 9068 §2.1). A secret."""
         payload = json.dumps(claims, separators=(",", ":"), allow_nan=False).encode()
-        return self._compact(self._hop_header, payload)
+        return self._compact(self._hop_header if kind == HOP_TOKEN_TYPE else self._protected({"typ": kind}), payload)
 
     def sign_bytes(self, payload: bytes, header: Mapping[str, str]) -> str:
         """A compact JWS of exactly these bytes; ``alg`` and ``kid`` are added to the protected header."""

@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from gateway.core.errors import TokenError
-from gateway.core.model import HopToken, Peer, RootToken, Route, VerifiedClaims
+from gateway.core.model import ExchangedToken, HopToken, Peer, RootToken, Route, VerifiedClaims
 from gateway.core.reasons import Reason
-from gateway.identity.hop_tokens import read_hop_token
+from gateway.identity.hop_tokens import read_exchanged_token, read_hop_token
 from gateway.identity.issuers import Issuer
 from gateway.identity.jose import UnverifiedJws, parse_compact
 from gateway.identity.jwks import Keys
 from gateway.identity.keysets import KeySet
 from gateway.identity.root_tokens import read_root_token
-from gateway.identity.signer import HOP_TOKEN_TYPE
+from gateway.identity.signer import EXCHANGED_TOKEN_TYPE, HOP_TOKEN_TYPE
 
 
 class TrustedIssuer(Struct, frozen=True):
@@ -62,7 +62,7 @@ class TokenVerifier:
 
     async def verify(
         self, authorization: str, route: Route, now: int, *, peer: Peer | None = None
-    ) -> RootToken | HopToken:
+    ) -> RootToken | HopToken | ExchangedToken:
         """The token of an ``Authorization`` header, verified for ``route`` at ``now`` (Unix seconds).
 
         ``peer`` is the presenting workload, if any: a certificate-bound user token must be bound to it.
@@ -85,12 +85,27 @@ class TokenVerifier:
         await trusted.keys.verify(jws, now)
         return read_root_token(VerifiedClaims(jws.claims), issuer, route, jws.digest, now, peer)
 
-    def _verify_own(self, jws: UnverifiedJws, now: int) -> HopToken:
+    def verify_own(self, token: str, now: int) -> HopToken | ExchangedToken:
+        """A token of the gateway itself, verified at ``now``; of nobody else.
+
+        Raises:
+            TokenError: TOKEN_ISSUER for a user's token, or as ``verify``.
+        """
+        jws = parse_compact(token, self._max_bytes)
+        if jws.claims.get("iss") != self._own.issuer:
+            detail = "only tokens of this gateway are exchanged; a user's token is presented at the route itself"
+            raise TokenError(Reason.TOKEN_ISSUER, detail)
+        return self._verify_own(jws, now)
+
+    def _verify_own(self, jws: UnverifiedJws, now: int) -> HopToken | ExchangedToken:
         if jws.kid is None or not self._own.keys.verify(jws):
             raise TokenError(Reason.TOKEN_SIGNATURE, "no key of this gateway verifies the token")
+        claims, leeway = VerifiedClaims(jws.claims), self._own.leeway_seconds
+        if jws.type == EXCHANGED_TOKEN_TYPE:
+            return read_exchanged_token(claims, self._known_idps, jws.digest, now, leeway)
         if jws.type != HOP_TOKEN_TYPE:
             raise TokenError(Reason.TOKEN_TYPE, "it is no hop token")
-        return read_hop_token(VerifiedClaims(jws.claims), self._known_idps, jws.digest, now, self._own.leeway_seconds)
+        return read_hop_token(claims, self._known_idps, jws.digest, now, leeway)
 
 
 def _bearer(authorization: str) -> str:

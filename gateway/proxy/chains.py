@@ -1,8 +1,11 @@
 """From a request's credentials to the chain that it begins or continues. The only place that accepts them."""
 
-from gateway.core import delegation
+import msgspec
+
+from gateway.core import delegation, exchange
 from gateway.core.errors import HopError, TokenError
-from gateway.core.model import Chain, HopToken, Presented, RootToken, Route
+from gateway.core.exchange import Exchanged
+from gateway.core.model import Chain, ExchangedToken, HopToken, Presented, RootToken, Route
 from gateway.core.reasons import Reason
 from gateway.proxy import crossing
 from gateway.proxy.gate import Gate, Passage
@@ -40,10 +43,35 @@ async def chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
             binding = await gate.bindings.bind(root.digest, proposed, now)
             return delegation.begin(agent, root, binding, now, limits)
         case HopToken() as token if agent is not None:
-            brought = crossing.chain_of(passage, token, route)
-            if brought is not None:
-                return brought
+            crossing.check_origin(passage, token)
             return delegation.resume(agent, token, route, passage.snapshot.registry, now)
+        case ExchangedToken() as issued if agent is not None and passage.exchange.peer is not None:
+            crossing.check_origin(passage, issued)
+            if passage.exchange.peer.via is not None:
+                return crossing.brought(passage, issued, route, passage.exchange.peer.via)
+            return exchange.presented(agent, issued, route, passage.exchange.peer, passage.snapshot.registry, now)
         case None if agent is not None:
             return delegation.begin_without_user(agent, gate.new_id(), now, limits)
     raise HopError(Reason.CHAIN_HOLDER, "a hop token is continued over mutual TLS only")
+
+
+async def exchanged(
+    gate: Gate, passage: Passage, subject: str, route: Route, requested: frozenset[str] | None
+) -> Exchanged:
+    """The chain of a subject token that the calling agent exchanges for one to use at ``route``.
+
+    Raises:
+        HopError, TokenError: it isn't a token of this gateway's, or not the agent's to exchange (``core.exchange``).
+    """
+    agent, now, snapshot = passage.agent, passage.at // 1000, passage.snapshot
+    if agent is None:
+        raise HopError(Reason.CHAIN_HOLDER, "only an agent exchanges a token")
+    token = passage.edition.tokens.verify_own(subject, now)
+    passage.presented = token
+    crossing.check_origin(passage, token)
+    return exchange.exchanged(agent, token, route, requested, snapshot.registry, now, snapshot.limits)
+
+
+def at(route: Route, base: str) -> Route:
+    """The route as clients of the listener at ``base`` name it."""
+    return msgspec.structs.replace(route, resource=base + route.path)

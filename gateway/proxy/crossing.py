@@ -14,7 +14,7 @@ import msgspec
 from gateway.core import delegation, federation
 from gateway.core.errors import HopError, TokenError, UpstreamError
 from gateway.core.federation import PeerGateway
-from gateway.core.model import Chain, Grant, Hop, HopToken, Minted, Presented, Route
+from gateway.core.model import Chain, ChainToken, ExchangedToken, Grant, Hop, Minted, Presented, Route, SpiffeId
 from gateway.core.ports import Binding
 from gateway.core.reasons import Reason
 from gateway.core.registry import Upstream
@@ -48,7 +48,7 @@ async def present(passage: Passage, route: Route) -> Presented:
     if authorization is None or peer is None:
         raise TokenError(Reason.TOKEN_MISSING, "a peer gateway brings a chain only with a token that it redeemed here")
     token = await passage.edition.tokens.verify(authorization, route, passage.at // 1000, peer=peer)
-    if not isinstance(token, HopToken) or not token.actors or (token.via, token.x5t) != (peer.spiffe_id, peer.x5t):
+    if not isinstance(token, ExchangedToken) or (token.via, token.x5t) != (peer.spiffe_id, peer.x5t):
         raise HopError(Reason.CHAIN_HOLDER, f"{peer.spiffe_id} did not redeem this token by this certificate")
     speaking = federation.spoken_for(token.actors[-1], peer)
     passage.exchange = msgspec.structs.replace(passage.exchange, peer=speaking)
@@ -56,18 +56,23 @@ async def present(passage: Passage, route: Route) -> Presented:
     return token
 
 
-def chain_of(passage: Passage, token: HopToken, route: Route) -> Chain | None:
-    """The chain that a peer gateway brings with ``token``; None where the caller is nobody's but itself.
+def check_origin(passage: Passage, token: ChainToken) -> None:
+    """Check that whoever vouched for the token's chain is still believed.
 
     Raises:
-        HopError, TokenError: the chain may not come in (``core.federation``).
+        HopError: CHAIN_FORGED.
     """
-    peer, snapshot = passage.exchange.peer, passage.snapshot
-    if peer is None or peer.via is None:
-        federation.check_origin(token.via, snapshot.peers)
-        return None
-    gateway = snapshot.peers[peer.via]
-    return federation.enter(token, gateway, route, snapshot.registry, snapshot.trust_domain, passage.at // 1000)
+    federation.check_origin(token.via, passage.snapshot.peers)
+
+
+def brought(passage: Passage, token: ExchangedToken, route: Route, via: SpiffeId) -> Chain:
+    """The chain that the peer gateway ``via`` brings with ``token``.
+
+    Raises:
+        HopError, TokenError: it may not come in (``core.federation``).
+    """
+    snapshot, now = passage.snapshot, passage.at // 1000
+    return federation.enter(token, snapshot.peers[via], route, snapshot.registry, snapshot.trust_domain, now)
 
 
 async def bound(gate: Gate, chain: Chain, claimed_end: int, now: int) -> Chain:

@@ -209,7 +209,7 @@ async def test_a_scope_is_never_widened_on_the_way(stage: Stage) -> None:
 
 async def test_continuation_can_be_switched_off(tmp_path: Path) -> None:
     company, ledger = Company(tmp_path), Ledger()
-    company.settings["routes"]["mcp"]["ledger"]["continuation"] = False
+    company.settings["routes"]["mcp"]["ledger"]["continuation"] = ["trace", "exchange"]
     async with delegates(company, "analyst") as [analyst], through_gateway(company, ledger):
         held = await delegated(company, analyst)
         async with bare(company, "analyst", token=held) as wire:

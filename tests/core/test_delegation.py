@@ -173,7 +173,7 @@ class TestResume:
 
     def test_not_where_the_route_wants_the_letter_of_the_audience_rule(self) -> None:
         with refused(Reason.TOKEN_AUDIENCE):
-            delegation.resume(self.facts.agents["b"], self.token, route("c", continuation=False), self.facts, NOW)
+            delegation.resume(self.facts.agents["b"], self.token, route("c", continuation=frozenset()), self.facts, NOW)
 
     def test_not_over_the_maximum_depth(self) -> None:
         full = msgspec.structs.replace(self.token, depth=6, max_depth=6)

@@ -25,11 +25,11 @@ from gateway.core.model import (
     Ask,
     Call,
     Chain,
+    ChainToken,
     Decision,
     Deny,
     Determining,
     Hop,
-    HopToken,
     Minted,
     Outcome,
     Peer,
@@ -82,7 +82,7 @@ def decision_record(
         verdict=verdict,
         reason=reason,
         detail=_short(decision.detail) if isinstance(decision, Deny) else "",
-        agent=_workload(hop.peer, registry),
+        agent=workload(hop.peer, registry),
         user=None if hop.user is None else hop.user.sub,
         protocol=call.protocol,
         route=hop.route.name,
@@ -92,13 +92,13 @@ def decision_record(
         target=_short(call.target),
         arguments_digest=_arguments_digest(call, digest_key if sensitive else None),
         arguments=_arguments(call, sensitive, digest_key) if hop.route.record_arguments else Raw(b"null"),
-        chain=_chain(hop.chain),
+        chain=chain_facts(hop.chain),
         policies=tuple(map(_policy, decision.policies)),
         groups=decision.groups if isinstance(decision, Ask) else (),
         bundle=decision.bundle,
         generation=decision.generation,
         trace_id=trace_id,
-        minted=None if minted is None else _minted(minted),
+        minted=None if minted is None else minted_facts(minted),
         asking=hop.asking,
     )
 
@@ -129,14 +129,14 @@ def refused_record(attempt: Attempt, reason: Reason, detail: str, registry: Regi
         at=attempt.now,
         reason=reason,
         detail=_short(detail),
-        agent=_workload(attempt.peer, registry),
+        agent=workload(attempt.peer, registry),
         user=None if user is None else user.sub,
         protocol=None if attempt.route is None else attempt.route.protocol,
         route=None if attempt.route is None else attempt.route.name,
         method=None if call is None else _short(call.method),
         action=attempt.action or None if call is None else call.action,
         resource=None if call is None else _resource(call.resource),
-        txn=token.txn if isinstance(token, HopToken) else None,
+        txn=token.txn if isinstance(token, ChainToken) else None,
         parent=None if token is None else token.digest,
         trace_id=attempt.trace_id,
     )
@@ -153,27 +153,30 @@ def _verdict(decision: Decision) -> tuple[Verdict, Reason]:
 
 
 def _user(presented: Presented) -> User | None:
-    return presented.user if isinstance(presented, RootToken | HopToken) else None
+    return presented.user if isinstance(presented, RootToken | ChainToken) else None
 
 
-def _workload(peer: Peer | None, registry: Registry) -> Workload | None:
+def workload(peer: Peer | None, registry: Registry) -> Workload | None:
+    """The caller and who answers for it."""
     if peer is None:
         return None
     agent = registry.agent_of(peer.spiffe_id)
     if agent is None:
-        return Workload(spiffe_id=peer.spiffe_id, x5t=peer.x5t)
+        return Workload(spiffe_id=peer.spiffe_id, x5t=peer.x5t, via=peer.via)
     person = registry.people.get(agent.owner)
     return Workload(
         spiffe_id=peer.spiffe_id,
         x5t=peer.x5t,
         name=agent.name,
+        via=peer.via,
         owner=agent.owner,
         owner_name=None if person is None else person.name,
         team=agent.team,
     )
 
 
-def _chain(chain: Chain) -> ChainFacts:
+def chain_facts(chain: Chain) -> ChainFacts:
+    """The delegation so far."""
     return ChainFacts(
         sub=chain.sub,
         txn=chain.txn,
@@ -189,6 +192,8 @@ def _chain(chain: Chain) -> ChainFacts:
         client=chain.client,
         reentry=chain.reentry,
         purpose=chain.purpose,
+        via=chain.via,
+        way=chain.way,
     )
 
 
@@ -206,7 +211,8 @@ def _policy(policy: Determining) -> PolicyFacts:
     )
 
 
-def _minted(minted: Minted) -> MintedFacts:
+def minted_facts(minted: Minted) -> MintedFacts:
+    """What is kept of a token."""
     return MintedFacts(
         jti=minted.jti,
         digest=token_digest(minted.token),

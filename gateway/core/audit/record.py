@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from gateway.core.audit.canonical import Digest
-from gateway.core.model import Effect, Tier, Uid
+from gateway.core.model import Effect, Tier, Uid, Way
 from gateway.core.reasons import Reason
 
 Verdict = Literal["permit", "ask", "deny"]
@@ -65,6 +65,8 @@ class Workload(Struct, frozen=True, kw_only=True):
     """RFC 8705 ``x5t#S256`` of its certificate."""
     name: str | None = None
     """Registered agent name; None for a SPIFFE ID that isn't registered."""
+    via: str | None = None
+    """The peer gateway that spoke for it by its own certificate, which ``x5t`` then is of."""
     owner: str | None = None
     """``Person.id`` of the accountable person."""
     owner_name: str | None = None
@@ -90,6 +92,10 @@ class ChainFacts(Struct, frozen=True, kw_only=True):
     client: str = ""
     reentry: bool = False
     purpose: str | None = None
+    via: str | None = None
+    """The peer gateway of another trust domain that vouched for the chain."""
+    way: Way | None = None
+    """How the caller continued it; None where it begins here."""
 
 
 class MatchedValue(Struct, frozen=True):

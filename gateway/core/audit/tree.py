@@ -4,7 +4,6 @@ A hop's parent is the decision whose minted token it presented. Only recorded di
 is guessed from times or names. Doesn't render.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
@@ -33,13 +32,15 @@ def forest(records: Iterable[Record]) -> tuple[Node, ...]:
             outcomes[record.hop] = record
         elif isinstance(record, DecisionRecord | RefusedRecord):
             hops.append(record)
-    # Deepest first: a child is always deeper than its parent, so it is built when the parent needs it.
-    hops.sort(key=_depth, reverse=True)
     minters = _minters(hops)
+    parents = {hop.id: _parent(hop, minters) for hop in hops}
+    # Furthest from the root first: a child is built when its parent needs it.
+    far = {hop.id: _distance(hop, parents) for hop in hops}
+    hops.sort(key=lambda hop: far[hop.id], reverse=True)
     children: dict[str, list[Node]] = {}
     roots: list[Node] = []
     for hop in hops:
-        parent = _parent(hop, minters)
+        parent = parents[hop.id] if far[hop.id] else None
         below = sorted(children.pop(hop.id, []), key=_time)
         node = Node(hop, outcomes.get(hop.hop), tuple(below), parent is None and _continues(hop))
         siblings = roots if parent is None else children.setdefault(parent.id, [])
@@ -59,13 +60,19 @@ def _minters(hops: Iterable[HopRecord]) -> Mapping[str, Sequence[DecisionRecord]
 def _parent(hop: HopRecord, minters: Mapping[str, Sequence[DecisionRecord]]) -> DecisionRecord | None:
     """The latest decision before ``hop`` that minted its token, or any other where clocks disagree."""
     presented = hop.chain.parent if isinstance(hop, DecisionRecord) else hop.parent
-    known = minters.get(presented or "", ())
-    shallower = [minter for minter in known if _depth(minter) < _depth(hop)]
-    return max(shallower, key=lambda minter: (minter.at <= hop.at, minter.at), default=None)
+    others = [minter for minter in minters.get(presented or "", ()) if minter.id != hop.id]
+    return max(others, key=lambda minter: (minter.at <= hop.at, minter.at), default=None)
 
 
-def _depth(hop: HopRecord) -> float:
-    return hop.chain.depth if isinstance(hop, DecisionRecord) else math.inf
+def _distance(hop: HopRecord, parents: Mapping[str, DecisionRecord | None]) -> int:
+    """Steps to the hop's root; none where its ancestors form a ring, as only a forged log has them."""
+    seen, steps, at = {hop.id}, 0, parents[hop.id]
+    while at is not None:
+        if at.id in seen:
+            return 0
+        seen.add(at.id)
+        steps, at = steps + 1, parents[at.id]
+    return steps
 
 
 def _time(node: Node) -> tuple[int, str]:

@@ -19,12 +19,17 @@ from gateway.protocols.base import HttpError
 from gateway.protocols.token_request import TokenRequest
 from gateway.proxy.exchange import Answer
 from gateway.proxy.gate import Gate, Passage
-from gateway.proxy.oauth import assertion
+from gateway.proxy.oauth import assertion_grant, exchange_grant
 from gateway.proxy.oauth.grant import Grant, Issued
 
 PATH = "/oauth/token"
 
-GRANTS: Mapping[str, Grant] = MappingProxyType({GRANT_TYPE: assertion.GRANT})
+GRANTS: Mapping[str, Grant] = MappingProxyType(
+    {
+        exchange_grant.GRANT_TYPE: exchange_grant.GRANT,
+        GRANT_TYPE: assertion_grant.GRANT,
+    }
+)
 """By ``grant_type``."""
 
 
