@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from gateway.config.consistency import sections_of, settings_faults
 from gateway.config.federated import federation_faults, foreign_domains, foreign_users, gateways
-from gateway.config.federation_settings import FederationSettings
+from gateway.config.federation_settings import FederationSettings, PeerSettings
 from gateway.config.files import UnreadableError, read_text, shown
 from gateway.config.overrides import apply_overrides
 from gateway.config.policy_files import read_policies
@@ -86,6 +86,21 @@ def store_url(path: Path, environ: Mapping[str, str]) -> str | Problems:
         return Problems(tuple(found for found in reader.problems if found.key.startswith("store")))
     store: Store = fields["store"]
     return store.url
+
+
+def configured_peers(path: Path, environ: Mapping[str, str]) -> Mapping[str, PeerSettings] | Problems:
+    """``federation.peers`` alone, for an auditor as well."""
+    problems: list[Problem] = []
+    document = _read_document(path, problems)
+    if document is None:
+        return Problems(tuple(problems))
+    document, _ = apply_overrides(document, Settings, environ)
+    reader = TypedReader(document, path.absolute().parent, environ)
+    _, fields = reader.read(Settings)
+    if "federation" not in fields:
+        return Problems(tuple(found for found in reader.problems if found.key.startswith("federation")))
+    federation: FederationSettings = fields["federation"]
+    return federation.peers
 
 
 def _read_document(path: Path, problems: list[Problem]) -> Document | None:

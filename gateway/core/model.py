@@ -282,6 +282,8 @@ class Minted(Struct, frozen=True):
     expires: int
     scope: frozenset[str]
     ceiling: frozenset[str]
+    gateway: SpiffeId | None = None
+    """The peer gateway that redeems it, where it is an assertion."""
 
     def __repr__(self) -> str:
         return f"Minted(jti={self.jti!r})"

@@ -39,7 +39,7 @@ async def chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
     match passage.presented:
         case RootToken() as root:
             delegation.may_begin(agent, root, route)
-            proposed = delegation.proposed_binding(agent, root, gate.new_id(), now, limits)
+            proposed = delegation.proposed_binding(agent, root, crossing.new_txn(gate), now, limits)
             binding = await gate.bindings.bind(root.digest, proposed, now)
             return delegation.begin(agent, root, binding, now, limits)
         case HopToken() as token if agent is not None:
@@ -51,7 +51,7 @@ async def chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
                 return crossing.brought(passage, issued, route, passage.exchange.peer.via)
             return exchange.presented(agent, issued, route, passage.exchange.peer, passage.snapshot.registry, now)
         case None if agent is not None:
-            return delegation.begin_without_user(agent, gate.new_id(), now, limits)
+            return delegation.begin_without_user(agent, crossing.new_txn(gate), now, limits)
     raise HopError(Reason.CHAIN_HOLDER, "a hop token is continued over mutual TLS only")
 
 

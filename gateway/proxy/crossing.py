@@ -20,13 +20,15 @@ from gateway.core.reasons import Reason
 from gateway.core.registry import Upstream
 from gateway.identity.assertions import ASSERTION_TYPE, GRANT_TYPE
 from gateway.identity.jose import strict_object
+from gateway.identity.seal import keyed_digest
 from gateway.protocols.base import JSON, Outgoing, trace_headers
 from gateway.protocols.token_request import FORM
 from gateway.proxy.gate import Gate, Passage, client_of
 from gateway.telemetry import semconv
 
 KNOWN = frozenset(reason.value for reason in Reason)
-OWN = "own"
+TAG_CHARS = 8
+"""Hex digits at the end of an own chain's id by which it is recognised: 32 bits."""
 KEPT_SECONDS = 86_400
 """Longest time that the id of a chain from elsewhere is kept."""
 
@@ -75,8 +77,14 @@ def brought(passage: Passage, token: ExchangedToken, route: Route, via: SpiffeId
     return federation.enter(token, snapshot.peers[via], route, snapshot.registry, snapshot.trust_domain, now)
 
 
+def new_txn(gate: Gate) -> str:
+    """The id of a chain that begins here, recognised as such by every instance that shares the sealing secret."""
+    random = gate.new_id()[:-TAG_CHARS]
+    return random + _tag(gate, random)
+
+
 async def bound(gate: Gate, chain: Chain, claimed_end: int, now: int) -> Chain:
-    """The chain, its id kept to where it began: a peer must not hang its own calls into somebody else's chain.
+    """A peer's chain, its id kept to where it began: a peer must not hang its own calls into somebody else's chain.
 
     It ends when it was to end as it crossed first, however often a peer brings it. ``claimed_end`` (Unix seconds) is
     when it ends by what it says itself: until then its id is kept.
@@ -86,7 +94,9 @@ async def bound(gate: Gate, chain: Chain, claimed_end: int, now: int) -> Chain:
         TokenError: CHAIN_EXPIRED.
         StoreError: the store can't be asked.
     """
-    origin = f"{chain.via or OWN} {chain.sub} {chain.actors[0]}"
+    if chain.txn[-TAG_CHARS:] == _tag(gate, chain.txn[:-TAG_CHARS]):
+        raise HopError(Reason.CHAIN_FORGED, "the chain's txn is of a chain that began here")
+    origin = f"{chain.via} {chain.sub} {chain.actors[0]}"
     kept = max(chain.root_expires, min(claimed_end, now + KEPT_SECONDS))
     binding = await gate.bindings.bind(f"txn:{chain.txn}", Binding(origin, chain.txn, chain.root_expires, kept), now)
     if binding.agent != origin:
@@ -95,6 +105,10 @@ async def bound(gate: Gate, chain: Chain, claimed_end: int, now: int) -> Chain:
     if now >= root_expires:
         raise TokenError(Reason.CHAIN_EXPIRED, "the chain reached the end that it had when it first came in")
     return msgspec.structs.replace(chain, root_expires=root_expires)
+
+
+def _tag(gate: Gate, random: str) -> str:
+    return keyed_digest(gate.digest_key, f"txn {random}".encode())[:TAG_CHARS]
 
 
 def gateway_of(passage: Passage, route: Route) -> PeerGateway | None:
@@ -125,7 +139,7 @@ def assertion(gate: Gate, passage: Passage, hop: Hop, wanted: frozenset[str], pe
         hop, peer, ceiling, issuer=edition.issuer, jti=jti, x5t=x5t, limits=passage.limits
     )
     token = edition.signer.sign_bytes(msgspec.json.encode(claims), {"typ": ASSERTION_TYPE})
-    return Minted(token, jti, claims["exp"], wanted, ceiling)
+    return Minted(token, jti, claims["exp"], wanted, ceiling, peer.spiffe_id)
 
 
 async def redeemed(gate: Gate, passage: Passage, grant: Grant) -> Grant:
@@ -133,14 +147,10 @@ async def redeemed(gate: Gate, passage: Passage, grant: Grant) -> Grant:
 
     Raises:
         UpstreamError: PEER_REFUSED, or the peer can't be asked.
-        HopError: CHAIN_FORGED, the chain's id is known as another peer's.
-        StoreError: the store can't be asked.
     """
     peer = gateway_of(passage, grant.hop.route)
     if peer is None:
         return grant
-    # What a peer learns it could claim: a chain that began here never comes back as its own.
-    await bound(gate, grant.hop.chain, grant.hop.chain.root_expires, passage.at // 1000)
     with passage.span(gate.tracing).child(semconv.SPAN_REDEEM) as span:
         form = {"grant_type": GRANT_TYPE, "assertion": grant.minted.token, "resource": grant.hop.route.audience}
         headers = (("Content-Type", FORM), ("Accept", JSON), *trace_headers(span.traceparent()))

@@ -4,6 +4,7 @@ Each has a gateway of its own; what a.test's people and planner may do at b.test
 """
 
 import json
+import ssl
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.identity.assertions import ASSERTION_TYPE, GRANT_TYPE
 from gateway.identity.dev import IssuedFiles
@@ -78,9 +81,6 @@ class Sides:
 
     def x5t(self, company: Company) -> str:
         """Of the certificate of the company's gateway."""
-        from cryptography import x509
-        from cryptography.hazmat.primitives.serialization import Encoding
-
         certificate = x509.load_pem_x509_certificate(company.svid("hopgate").certificate.read_bytes())
         return thumbprint(certificate.public_bytes(Encoding.DER))
 
@@ -104,8 +104,6 @@ class Sides:
     def tls(self, company: Company, path: str) -> Any:
         """As ``path`` of the company, towards b.test."""
         files = company.svid(path)
-        import ssl
-
         context = ssl.create_default_context(cafile=str(self.b.svid("hopgate").bundle))
         context.load_cert_chain(files.certificate, files.key)
         return context

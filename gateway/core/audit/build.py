@@ -219,6 +219,7 @@ def minted_facts(minted: Minted) -> MintedFacts:
         scope=tuple(sorted(minted.scope)),
         ceiling=tuple(sorted(minted.ceiling)),
         expires=minted.expires,
+        gateway=minted.gateway,
     )
 
 

@@ -125,6 +125,8 @@ class MintedFacts(Struct, frozen=True, kw_only=True):
     scope: tuple[str, ...]
     ceiling: tuple[str, ...]
     expires: int
+    gateway: str | None = None
+    """The peer gateway that the chain goes on at, where the token is an assertion for it."""
 
 
 class DecisionRecord(Record, frozen=True, kw_only=True, tag="decision"):
