@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.config.federated import peers
 from gateway.config.load import Loaded, load
 from gateway.config.problems import Problem, Problems
 from gateway.core.policy.bundle import Bundle, compile_bundle
@@ -49,6 +50,8 @@ def compile_loaded(loaded: Loaded, generation: int, digest_key: bytes | None) ->
         limits=loaded.limits,
         first_use_pins=loaded.settings.tools.pins == "first-use",
         scope_sources=_scope_sources(loaded),
+        trust_domain=loaded.settings.identity.trust_domain,
+        peers=peers(loaded.settings.federation),
     )
     return Published(loaded, snapshot, (*loaded.warnings, *(_told(problem, folder) for problem in bundle.warnings)))
 
@@ -68,7 +71,14 @@ def _told(problem: PolicyProblem, folder: Path) -> Problem:
 
 
 def _digest(loaded: Loaded, bundle: Bundle) -> str:
-    facts = [bundle.digest, loaded.registry, loaded.routes, loaded.limits, loaded.settings.tools]
+    facts = [
+        bundle.digest,
+        loaded.registry,
+        loaded.routes,
+        loaded.limits,
+        loaded.settings.tools,
+        loaded.settings.federation,
+    ]
     return hashlib.sha256(msgspec.json.encode(facts, order="deterministic")).hexdigest()
 
 

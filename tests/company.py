@@ -84,8 +84,9 @@ def free_port() -> int:
 class Company:
     """One trust domain under ``directory``, with a gateway configuration that can be changed before it starts."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, domain: str = DOMAIN) -> None:
         self.directory = directory
+        self.domain = domain
         self.ca = directory / "ca"
         self.key: EllipticCurvePrivateKey = ec.generate_private_key(ec.SECP256R1())
         self.data_port, self.public_port, self.health_port = free_port(), free_port(), free_port()
@@ -115,10 +116,9 @@ class Company:
         return AuditReader(self.store_url).query(Filters(limit=1000)).found[::-1]
 
     def svid(self, path: str) -> IssuedFiles:
-        """Certificate, key and bundle of ``spiffe://demo.test/<path>``, usable on loopback."""
-        return issue_svid(
-            self.ca, f"spiffe://{DOMAIN}/{path}", self.directory / "svids", path.replace("/", "-"), hosts=("127.0.0.1",)
-        )
+        """Certificate, key and bundle of ``spiffe://<domain>/<path>``, usable on loopback."""
+        spiffe_id, folder = f"spiffe://{self.domain}/{path}", self.directory / "svids"
+        return issue_svid(self.ca, spiffe_id, folder, path.replace("/", "-"), hosts=("127.0.0.1",))
 
     def client(self, agent: str) -> ssl.SSLContext:
         """What an agent connects with: its SVID, and the company's roots."""
@@ -182,7 +182,7 @@ class Company:
                 "public": {"port": self.public_port},
                 "health": {"port": self.health_port},
             },
-            "identity": {"trust_domain": DOMAIN, "source": "development", "development": {"directory": "ca"}},
+            "identity": {"trust_domain": self.domain, "source": "development", "development": {"directory": "ca"}},
             "issuers": [
                 {
                     "name": "corp",
@@ -211,7 +211,7 @@ class Company:
     def _agent(self, name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         upstream = {"url": f"https://127.0.0.1:{self.upstreams[name]}/"} if name in self.upstreams else None
         found = {
-            "spiffe_id": f"spiffe://{DOMAIN}/agent/{name}",
+            "spiffe_id": f"spiffe://{self.domain}/agent/{name}",
             "owner": "corp|maria",
             "team": "finance",
             "purpose": f"the {name} of the tests",
@@ -234,7 +234,7 @@ class Company:
             "environment": "production",
             "upstream": {
                 "url": f"https://127.0.0.1:{self.upstreams['ledger']}/mcp",
-                "spiffe_id": f"spiffe://{DOMAIN}/server/ledger",
+                "spiffe_id": f"spiffe://{self.domain}/server/ledger",
             },
             "tools": {
                 "read_balance": {"risk_level": "low", "sets": ["finance-readonly"], "read_only": True},

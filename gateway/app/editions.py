@@ -11,15 +11,17 @@ from pathlib import Path
 import msgspec
 
 from gateway.app.parts import PartError, check_card_keys, host_names, issuers_of, prepare, signer_of, webhooks_of
+from gateway.app.peers import assertions_of, foreign_users, peer_files
 from gateway.app.telemetry import Telemetry
 from gateway.config.problems import Problems
 from gateway.config.settings import Settings
 from gateway.config.watcher import MovingError, read_still
-from gateway.core import delegation
+from gateway.core import delegation, federation
 from gateway.core.errors import HopError
 from gateway.core.model import Permit
 from gateway.core.policy.decide import decide
 from gateway.core.snapshot import Snapshot
+from gateway.identity.peers import Client
 from gateway.identity.signer import Signer, metadata
 from gateway.identity.tokens import OwnIssuer, TokenVerifier
 from gateway.proxy.edition import Edition
@@ -32,19 +34,24 @@ from gateway.publish import Published
 
 FIXED = ("listen", "identity", "store", "telemetry", "keys", "issuer", "public_url", "environment")
 """Settings that the running process can't take over."""
+FIXED_FEDERATION = ("bundles", "own_bundle")
+"""Those of ``federation``: its peers can change."""
 
 
 class Editions:
     """The current edition; ``reload`` replaces it."""
 
-    def __init__(self, path: Path, published: Published, environ: Mapping[str, str], telemetry: Telemetry) -> None:
+    def __init__(
+        self, path: Path, published: Published, environ: Mapping[str, str], telemetry: Telemetry, client: Client
+    ) -> None:
         self._path = path
+        self._client = client
         self._environ = environ
         self._telemetry = telemetry
         self.published = published
         self.state = "ok"
         """``ok``, or why the configuration on disk is not the one in force."""
-        self.current = edition_of(published, signer_of(published.loaded.settings), telemetry)
+        self.current = edition_of(published, signer_of(published.loaded.settings), telemetry, client)
         self._count()
 
     def files(self) -> list[Path]:
@@ -52,6 +59,7 @@ class Editions:
         settings = self.published.loaded.settings
         named: list[str | Path] = [self._path, *settings.registry, settings.policies, settings.keys.signing.file]
         named += [issuer.jwks_file for issuer in settings.issuers if issuer.jwks_file is not None]
+        named += peer_files(settings)
         if settings.webhooks.ca_file is not None:
             named.append(settings.webhooks.ca_file)
         pem, public = settings.identity.pem, settings.identity.public
@@ -88,7 +96,7 @@ class Editions:
         same = (old.snapshot.digest, old.loaded.settings) == (new.snapshot.digest, new.loaded.settings)
         if same and signer is self.current.signer:
             return
-        self.current = edition_of(found, signer, self._telemetry)
+        self.current = edition_of(found, signer, self._telemetry, self._client)
         self.published = found
         self._count()
         snapshot = self.current.snapshot
@@ -106,7 +114,7 @@ class Editions:
             self._telemetry.log.error("configuration refused", problem=problem, generation=generation)
 
 
-def edition_of(published: Published, signer: Signer, telemetry: Telemetry) -> Edition:
+def edition_of(published: Published, signer: Signer, telemetry: Telemetry, client: Client) -> Edition:
     """The edition of a compiled configuration.
 
     Raises:
@@ -119,7 +127,8 @@ def edition_of(published: Published, signer: Signer, telemetry: Telemetry) -> Ed
     listen = settings.listen
     return Edition(
         snapshot=snapshot,
-        tokens=TokenVerifier(issuers, own, snapshot.limits.token_bytes),
+        tokens=TokenVerifier(issuers, own, snapshot.limits.token_bytes, foreign_users(snapshot)),
+        assertions=assertions_of(settings, snapshot, client, telemetry.on_issuer_failure),
         signer=signer,
         documents=_documents(settings, signer),
         allowed={
@@ -154,6 +163,7 @@ def _refusal(lease: Lease, snapshot: Snapshot) -> str | None:
         if hop.peer is not None:
             delegation.calling_agent(hop.peer, snapshot.registry, now)
         delegation.standing(hop.chain, snapshot.registry)
+        federation.check_origin(hop.chain.via, snapshot.peers)
     except HopError as error:
         return str(error)
     if snapshot.routes.get(hop.route.path) is None:
@@ -163,7 +173,9 @@ def _refusal(lease: Lease, snapshot: Snapshot) -> str | None:
 
 
 def _changed(old: Settings, new: Settings) -> list[str]:
-    return [name for name in FIXED if getattr(old, name) != getattr(new, name)]
+    changed = [name for name in FIXED if getattr(old, name) != getattr(new, name)]
+    parts = [part for part in FIXED_FEDERATION if getattr(old.federation, part) != getattr(new.federation, part)]
+    return [*changed, *(f"federation.{part}" for part in parts)]
 
 
 def _documents(settings: Settings, signer: Signer) -> Documents:

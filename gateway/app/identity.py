@@ -7,8 +7,9 @@ A renewal that fails leaves in use what there is, until it expires.
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from cryptography import x509
 from msgspec import Struct
 
 from gateway.app.parts import PartError, material_of, own_peer, public_pair
@@ -47,7 +48,10 @@ class Identity:
         self._telemetry = telemetry
         self._on_change = on_change
         self._on_trust: Callable[[], None] = lambda: None
+        self._base: Material | None = None
         self._held: Material | None = None
+        """``_base`` with what was fetched of other domains in place of its own source's roots of them."""
+        self._fetched: Mapping[str, tuple[x509.Certificate, ...]] = {}
         self._expires = 0
         self._shown: KeyPair | None = None
         self._faults: dict[str, str] = {}
@@ -102,6 +106,23 @@ class Identity:
                 self._fail(_PUBLIC, str(error))
             self._say()
 
+    @property
+    def material(self) -> Material | None:
+        """What is in use; None where there is nothing at present."""
+        return self._held
+
+    def federate(self, fetched: Mapping[str, tuple[x509.Certificate, ...]]) -> None:
+        """Believe these roots of other trust domains from now on; a domain without any is believed no longer."""
+        self._fetched = fetched
+        if self._base is None:
+            return
+        try:
+            self._use(self._base)
+        except PartError as error:
+            self._fetched = dict.fromkeys(fetched, ())
+            self._use(self._base)
+            self._not_renewed(f"fetched trust bundles can't be used, so none of them is: {error}")
+
     def _updated(self, material: Material) -> None:
         try:
             self._use(material)
@@ -112,6 +133,8 @@ class Identity:
 
     def _use(self, material: Material) -> None:
         """Publish ``material`` whole, or nothing of it."""
+        base = material
+        material = Material(base.own, {**base.bundles, **self._fetched})
         peer = own_peer(self._settings, material, time.time())
         if material != self._held:
             try:
@@ -121,7 +144,7 @@ class Identity:
             except ssl.SSLError as error:
                 raise PartError(f"identity.{self._settings.identity.source}: OpenSSL: {error.reason}") from None
             self.client.publish(material)
-            self._held, self._expires = material, peer.not_after
+            self._base, self._held, self._expires = base, material, peer.not_after
             self._on_trust()
         self._faults.pop(_SVID, None)
 
@@ -138,7 +161,7 @@ class Identity:
         self._faults.pop(_PUBLIC, None)
 
     def _withdraw(self) -> None:
-        self._held, self._expires = None, 0
+        self._base, self._held, self._expires = None, None, 0
         self.server.withdraw()
         self.client.withdraw()
         if self._settings.identity.public is None:

@@ -11,7 +11,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.app.bundles import Bundles
 from gateway.app.editions import Editions, end_unvouched
 from gateway.app.identity import STARTING, Identity, Standing
 from gateway.app.ids import new_id
@@ -22,9 +24,11 @@ from gateway.config.settings import Settings
 from gateway.config.watcher import changes
 from gateway.core.audit import CheckpointRecord, encode
 from gateway.core.errors import StoreError
+from gateway.identity.material import Material, MaterialError
 from gateway.identity.seal import AeadSealer, digest_key
 from gateway.proxy.gate import Gate
 from gateway.proxy.health import HealthListener, Readiness
+from gateway.proxy.trust_bundle import Document, OwnBundle
 from gateway.proxy.upstream import Upstreams
 from gateway.publish import Published
 from gateway.store.audit import SqlAuditLog
@@ -32,10 +36,12 @@ from gateway.store.audit_file import AuditFile
 from gateway.store.bindings import SqlBindings
 from gateway.store.checkpoint_key import load_or_create
 from gateway.store.handles import SqlHandles
+from gateway.store.single_use import SqlSingleUse
 from gateway.store.sql import audit_path
 from gateway.store.state import open_state
 from gateway.store.task_owners import SqlTaskOwners
 from gateway.store.tool_pins import SqlToolPins
+from gateway.store.trust_bundles import SqlTrustBundles
 
 AUDIT_SUSPECT_SECONDS = 10.0
 
@@ -64,15 +70,18 @@ async def serve(
         audit = _audit(settings, telemetry, watch, stack)
         identity = Identity(settings, telemetry, watch.identity_is)
         await identity.start()
-        editions = Editions(path, published, environ, telemetry)
-        gate = await _gate(editions, identity, sealing_secret(settings, environ), audit, telemetry, stack)
+        editions = Editions(path, published, environ, telemetry, lambda: identity.client.current)
+        state = await _state(settings, stack)
+        bundles = await _bundles(settings, identity, state, telemetry)
+        gate = _gate(editions, identity, sealing_secret(settings, environ), audit, telemetry, state, stack)
         listeners = new_listeners(gate, identity)
-        health = HealthListener(lambda: watch.readiness(editions), telemetry.metrics.render)
+        health = HealthListener(lambda: watch.readiness(editions, bundles), telemetry.metrics.render)
         ports = await start(settings, listeners, health, stack)
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(audit.run()),
                 tasks.create_task(identity.run(lambda: end_unvouched(gate))),
+                tasks.create_task(bundles.run()),
                 tasks.create_task(_follow(editions, identity, gate, control.reload)),
             ]
             watch.serving = True
@@ -114,11 +123,14 @@ class Watch:
         """A commit worked."""
         self._audit_failed = float("-inf")
 
-    def readiness(self, editions: Editions) -> Readiness:
+    def readiness(self, editions: Editions, bundles: Bundles) -> Readiness:
         """Ready while serving, not draining, with an SVID, and able to record."""
         listeners = "draining" if self.draining else "ok" if self.serving else "starting"
         audit = "failing" if time.monotonic() - self._audit_failed < AUDIT_SUSPECT_SECONDS else "ok"
         checks = {"identity": self._identity.detail, "listeners": listeners, "audit": audit}
+        if bundles.said() != "ok":
+            # Not a reason to take the instance away: whoever isn't of those domains is served.
+            checks["trust_bundles"] = bundles.said()
         # All instances of a host share its agent: one that can't renew yet must not take all of them away.
         ready = self._identity.usable and listeners == audit == "ok"
         snapshot = editions.current.snapshot
@@ -157,19 +169,45 @@ def _audit(settings: Settings, telemetry: Telemetry, watch: Watch, stack: AsyncE
     return audit
 
 
-async def _gate(
+async def _state(settings: Settings, stack: AsyncExitStack) -> AsyncEngine:
+    try:
+        state = await open_state(settings.store.url)
+    except StoreError as error:
+        raise PartError(f"store.url: {error.detail}") from None
+    stack.push_async_callback(state.dispose)
+    return state
+
+
+async def _bundles(settings: Settings, identity: Identity, state: AsyncEngine, telemetry: Telemetry) -> Bundles:
+    def material() -> Material | None:
+        return identity.material
+
+    sources = settings.federation.bundles
+    bundles = Bundles(sources, SqlTrustBundles(state), material, identity.federate, telemetry, time.time)
+    try:
+        await bundles.start()
+    except MaterialError as error:
+        raise PartError(f"federation.bundles: {error}") from None
+    return bundles
+
+
+def _own_bundle(settings: Settings, identity: Identity, state: AsyncEngine) -> Document | None:
+    served = settings.federation.own_bundle
+    if not served.serve:
+        return None
+    domain, store = settings.identity.trust_domain, SqlTrustBundles(state)
+    return OwnBundle(domain, served.refresh_hint_seconds, lambda: identity.material, store, time.time).document
+
+
+def _gate(
     editions: Editions,
     identity: Identity,
     secret: bytes,
     audit: SqlAuditLog,
     telemetry: Telemetry,
+    state: AsyncEngine,
     stack: AsyncExitStack,
 ) -> Gate:
-    try:
-        state = await open_state(editions.published.loaded.settings.store.url)
-    except StoreError as error:
-        raise PartError(f"store.url: {error.detail}") from None
-    stack.push_async_callback(state.dispose)
     upstreams = Upstreams()
     stack.push_async_callback(upstreams.close)
     return Gate(
@@ -179,6 +217,7 @@ async def _gate(
         audit=audit,
         bindings=SqlBindings(state),
         handles=SqlHandles(state),
+        single_use=SqlSingleUse(state),
         tasks=SqlTaskOwners(state),
         pins=SqlToolPins(state),
         upstreams=upstreams,
@@ -189,4 +228,5 @@ async def _gate(
         digest_key=digest_key(secret),
         clock=time.time,
         new_id=new_id,
+        own_bundle=_own_bundle(editions.published.loaded.settings, identity, state),
     )

@@ -7,7 +7,7 @@ bad record, 2 could not look.
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +17,10 @@ import click
 import msgspec
 
 from gateway.cli import render
+from gateway.cli.follow import follow
 from gateway.cli.options import config_file
-from gateway.config.load import store_url
+from gateway.config.federation_settings import PeerSettings
+from gateway.config.load import configured_peers, store_url
 from gateway.config.problems import Problems
 from gateway.core.audit import CheckpointRecord, Report, decode, forest
 from gateway.core.audit import verify as verify_rows
@@ -30,6 +32,8 @@ from gateway.store.query import AuditReader, Cursor, Filters, Page
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _UID = re.compile(r'([A-Za-z_][\w:]*)::"(.*)"', re.DOTALL)
 _VERDICTS = (*get_args(Verdict), "refused")
+
+_CONFIG = "hopgate.audit.config"
 
 Format = Literal["table", "json"]
 
@@ -80,11 +84,22 @@ class PageMark(click.ParamType[Cursor]):
 def _store_of(ctx: click.Context, _: click.Parameter, url: str | None) -> str:
     """The store URL of ``--store``, or else of the settings file of ``--config``."""
     path = ctx.params.pop("config", None)
+    ctx.meta[_CONFIG] = path
     if url is not None:
         return url
     if path is None:
         raise click.UsageError("give --config FILE or --store URL")
     found = store_url(path, os.environ)
+    if isinstance(found, Problems):
+        raise CannotLookError(str(found))
+    return found
+
+
+def _peers(config: Path | None) -> Mapping[str, PeerSettings]:
+    """The peer gateways of the settings, where there are any."""
+    if config is None:
+        return {}
+    found = configured_peers(config, os.environ)
     if isinstance(found, Problems):
         raise CannotLookError(str(found))
     return found
@@ -140,12 +155,27 @@ def query(store: str, form: Format, **asked: Any) -> None:
 @audit.command()
 @_store
 @_format
+@click.option(
+    "--follow", "following", is_flag=True, help="Read the logs of peer gateways too, as far as they are there."
+)
+@click.option("--with", "others", metavar="URL", multiple=True, help="Another gateway's store to follow into.")
 @click.argument("key", metavar="TXN|TRACE|DECISION-ID")
 @click.pass_context
-def show(ctx: click.Context, store: str, form: Format, key: str) -> None:
-    """The whole chain as a tree: every hop, the policies that decided it, what they read, how it ended."""
+def show(ctx: click.Context, store: str, form: Format, key: str, following: bool, others: tuple[str, ...]) -> None:
+    """The whole chain as a tree: every hop, the policies that decided it, what they read, how it ended.
+
+    A chain that crosses to other trust domains is one tree with --follow; logs that can't be read are named.
+    """
+    if others and not following:
+        raise click.UsageError("--with is for --follow")
     with _looking():
-        roots = forest(AuditReader(store).chain(key))
+        records = AuditReader(store).chain(key)
+        if following:
+            found = follow(key, records, others, _peers(ctx.meta.get(_CONFIG)))
+            records = found.records
+            for line in found.missing:
+                click.echo(render.printable(f"not followed: {line}"), err=True)
+        roots = forest(records)
     if not roots:
         click.echo(f"hopgate audit: no chain, trace or decision {render.printable(key)}", err=True)
         ctx.exit(1)

@@ -96,12 +96,19 @@ def _details(node: Node) -> Iterator[str]:
     if verdict(record) != "permit":
         yield _why(record) + (f": {printable(record.detail)}" if record.detail else "")
     if node.detached:
-        yield "continues a token of a hop that is not in this log"
+        yield f"continues a token of a hop that is not in {_vouched(record)}"
+    if isinstance(record, DecisionRecord) and record.minted and record.minted.gateway and not node.children:
+        yield f"goes on at {printable(record.minted.gateway)}, whose log is not read here or has nothing of it"
     if isinstance(record, DecisionRecord):
         if record.groups:
             yield f"may be lifted by {printable(', '.join(record.groups))}"
         for policy in record.policies:
             yield from _policy(policy)
+
+
+def _vouched(record: HopRecord) -> str:
+    via = record.chain.via if isinstance(record, DecisionRecord) else None
+    return "this log" if via is None else f"what was read; {printable(via)} vouched for it"
 
 
 def _policy(policy: PolicyFacts) -> Iterator[str]:
@@ -127,7 +134,8 @@ def _who(record: HopRecord) -> str:
     if agent.name is None:
         return printable(agent.spiffe_id)
     accountable = ", ".join(filter(None, (agent.owner_name or agent.owner, agent.team)))
-    return printable(f"{agent.name} ({accountable})" if accountable else agent.name)
+    speaking = "" if agent.via is None else f" by {agent.via}"
+    return printable((f"{agent.name} ({accountable})" if accountable else agent.name) + speaking)
 
 
 def _why(record: HopRecord) -> str:

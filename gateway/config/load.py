@@ -11,6 +11,8 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.config.consistency import sections_of, settings_faults
+from gateway.config.federated import federation_faults, foreign_domains, foreign_users, gateways
+from gateway.config.federation_settings import FederationSettings, PeerSettings
 from gateway.config.files import UnreadableError, read_text, shown
 from gateway.config.overrides import apply_overrides
 from gateway.config.policy_files import read_policies
@@ -56,6 +58,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded | Problems:
     problems += policy_problems
     if settings is not None:
         faults = [*_route_faults(settings, registry, declared), *_issuer_scope_faults(settings, declared)]
+        faults += federation_faults(settings, registry, declared)
         problems += [document.problem((), fault) for fault in faults]
     found = Problems(tuple(_in_order(problems)))
     if settings is None or found.errors:
@@ -85,6 +88,21 @@ def store_url(path: Path, environ: Mapping[str, str]) -> str | Problems:
     return store.url
 
 
+def configured_peers(path: Path, environ: Mapping[str, str]) -> Mapping[str, PeerSettings] | Problems:
+    """``federation.peers`` alone, for an auditor as well."""
+    problems: list[Problem] = []
+    document = _read_document(path, problems)
+    if document is None:
+        return Problems(tuple(problems))
+    document, _ = apply_overrides(document, Settings, environ)
+    reader = TypedReader(document, path.absolute().parent, environ)
+    _, fields = reader.read(Settings)
+    if "federation" not in fields:
+        return Problems(tuple(found for found in reader.problems if found.key.startswith("federation")))
+    federation: FederationSettings = fields["federation"]
+    return federation.peers
+
+
 def _read_document(path: Path, problems: list[Problem]) -> Document | None:
     try:
         text = read_text(path)
@@ -100,20 +118,26 @@ def _read_registry(fields: Mapping[str, Any], problems: list[Problem]) -> tuple[
     documents = [_read_document(Path(file), problems) for file in fields.get("registry", ())]
     surroundings = Surroundings(
         public_url=fields.get("public_url", ""),
-        issuers={issuer.name: issuer.issuer for issuer in reversed(fields.get("issuers", ()))},
-        trust_domains=_trust_domains(fields.get("identity")),
+        issuers={
+            **foreign_users(fields.get("federation")),
+            **{issuer.name: issuer.issuer for issuer in reversed(fields.get("issuers", ()))},
+        },
+        trust_domains=_trust_domains(fields.get("identity"), fields.get("federation")),
+        gateways=gateways(fields.get("federation")),
+        foreign=foreign_domains(fields.get("federation")),
     )
     registry, declared, found = read_registry([each for each in documents if each is not None], surroundings)
     problems += found
     return registry, declared
 
 
-def _trust_domains(identity: Identity | None) -> frozenset[str]:
+def _trust_domains(identity: Identity | None, federation: FederationSettings | None) -> frozenset[str]:
     if identity is None or identity.source == "workload_api":
         # The agent knows which domains are federated, and only while it runs.
         return frozenset()
     federated = identity.pem.trust_bundles if identity.source == "pem" and identity.pem is not None else {}
-    return frozenset({identity.trust_domain, *federated})
+    fetched = {} if federation is None else federation.bundles
+    return frozenset({identity.trust_domain, *federated, *fetched})
 
 
 def _in_order(problems: Sequence[Problem]) -> list[Problem]:

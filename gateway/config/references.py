@@ -26,6 +26,10 @@ class Declared(Struct, frozen=True):
     """Issuer's short name → its URL."""
     trust_domains: frozenset[str]
     """Trust domains that peers can be verified in; empty where that isn't known."""
+    gateways: Mapping[str, str] = {}
+    """Peer gateway's name → its SPIFFE ID."""
+    foreign: frozenset[str] = frozenset()
+    """Trust domains that peer gateways vouch for."""
 
 
 def person_faults(person_id: str, entry: PersonEntry, declared: Declared) -> Iterable[Fault]:
@@ -48,7 +52,16 @@ def agent_faults(entry: AgentEntry, declared: Declared) -> Iterable[Fault]:
         yield Fault(("owner",), f'"{entry.owner}" is not a registered person', hint)
     yield from _team(entry.team, declared)
     yield from unknown_scopes(entry.scopes, ("scopes",), declared.scopes)
-    yield from _domain(entry.spiffe_id, ("spiffe_id",), declared)
+    behind = None if entry.upstream is None else entry.upstream.gateway
+    yield from _gateway(behind, declared)
+    for name, spiffe_id in declared.gateways.items():
+        if spiffe_id == entry.spiffe_id:
+            message = f"this is peer gateway {name}, which brings the chains of others and has none of its own"
+            yield Fault(("spiffe_id",), message, "give the agent a SPIFFE ID of its own")
+    domain = entry.spiffe_id.removeprefix("spiffe://").partition("/")[0]
+    # The agents of a peer's side never connect here themselves.
+    if domain not in declared.foreign:
+        yield from _domain(entry.spiffe_id, ("spiffe_id",), declared)
 
 
 def server_faults(entry: ServerEntry, declared: Declared) -> Iterable[Fault]:
@@ -56,6 +69,7 @@ def server_faults(entry: ServerEntry, declared: Declared) -> Iterable[Fault]:
     yield from _team(entry.team, declared)
     if entry.upstream.spiffe_id is not None:
         yield from _domain(entry.upstream.spiffe_id, ("upstream", "spiffe_id"), declared)
+    yield from _gateway(entry.upstream.gateway, declared)
     for name, tool in entry.tools.items():
         for fault in _tool_faults(tool):
             yield Fault(("tools", name, *fault.key), fault.message, fault.hint, fault.severity)
@@ -84,6 +98,12 @@ def _team(team: str, declared: Declared) -> Iterable[Fault]:
     if team not in declared.teams:
         hint = suggest(team, declared.teams) or "list the team under teams"
         yield Fault(("team",), f'"{team}" is not a registered team', hint)
+
+
+def _gateway(name: str | None, declared: Declared) -> Iterable[Fault]:
+    if name is not None and name not in declared.gateways:
+        hint = suggest(name, declared.gateways) or "list the peer under federation.peers in the settings"
+        yield Fault(("upstream", "gateway"), f'no peer gateway is named "{name}"', hint)
 
 
 def _domain(spiffe_id: str, path: KeyPath, declared: Declared) -> Iterable[Fault]:

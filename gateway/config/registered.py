@@ -1,5 +1,7 @@
 """Entries of a registry file to the values of ``core.registry``, defaults filled in. Checks nothing."""
 
+from collections.abc import Mapping
+
 from gateway.config.registry_file import AgentEntry, ModelEntry, PersonEntry, ResourcesEntry, ServerEntry, ToolEntry
 from gateway.core.model import SpiffeId
 from gateway.core.registry import Agent, Model, Person, Resources, Server, Tool, Upstream
@@ -35,13 +37,17 @@ def person(person_id: str, entry: PersonEntry) -> Person:
     )
 
 
-def agent(name: str, entry: AgentEntry) -> Agent:
-    """The agent; over https its upstream has to be the agent itself."""
+def agent(name: str, entry: AgentEntry, gateways: Mapping[str, str]) -> Agent:
+    """The agent; over https its upstream has to be the agent itself, or the peer gateway that it is behind.
+
+    ``gateways`` are the SPIFFE IDs of peer gateways by name.
+    """
     spiffe_id = SpiffeId(entry.spiffe_id)
     upstream = None
     if entry.upstream is not None:
-        secured = spiffe_id if entry.upstream.url.startswith("https:") else None
-        upstream = Upstream(entry.upstream.url, secured, entry.upstream.audience, entry.upstream.card_key)
+        there = entry.upstream
+        secured = spiffe_id if there.url.startswith("https:") else None
+        upstream = _across(Upstream(there.url, secured, there.audience, there.card_key), there.gateway, gateways)
     return Agent(
         name=name,
         spiffe_id=spiffe_id,
@@ -63,7 +69,7 @@ def agent(name: str, entry: AgentEntry) -> Agent:
     )
 
 
-def server(name: str, entry: ServerEntry) -> Server:
+def server(name: str, entry: ServerEntry, gateways: Mapping[str, str]) -> Server:
     """The server with its tools."""
     spiffe_id = None if entry.upstream.spiffe_id is None else SpiffeId(entry.upstream.spiffe_id)
     return Server(
@@ -71,10 +77,20 @@ def server(name: str, entry: ServerEntry) -> Server:
         team=entry.team,
         environment=entry.environment,
         sets=entry.sets,
-        upstream=Upstream(entry.upstream.url, spiffe_id, entry.upstream.audience),
+        upstream=_across(
+            Upstream(entry.upstream.url, spiffe_id, entry.upstream.audience), entry.upstream.gateway, gateways
+        ),
         tools={each: tool(name, each, described, entry.environment) for each, described in entry.tools.items()},
         resources={each: resources(name, each, described) for each, described in entry.resources.items()},
     )
+
+
+def _across(upstream: Upstream, gateway: str | None, gateways: Mapping[str, str]) -> Upstream:
+    """The upstream as a peer gateway's route: its URL is what the peer's tokens are for."""
+    if gateway is None:
+        return upstream
+    there = SpiffeId(gateways[gateway]) if gateway in gateways else None
+    return Upstream(upstream.url, there, upstream.audience or upstream.url, upstream.card_key, gateway)
 
 
 def resources(server: str, pattern: str, entry: ResourcesEntry) -> Resources:

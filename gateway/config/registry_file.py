@@ -31,6 +31,10 @@ Risk = Annotated[Literal["low", "medium", "high"], Meta(description="How much ha
 Audience = Annotated[
     WebUrl | None, Meta(description="`aud` of hop tokens for it; its route's resource URI where not set.")
 ]
+Gateway = Annotated[
+    Name | None,
+    Meta(description="Name of the peer gateway under `federation.peers` whose route `url` is: chains go on there."),
+]
 Capabilities = Annotated[Labels, Meta(description="What it can do, in words that policies compare.")]
 
 
@@ -50,10 +54,15 @@ class AgentUpstream(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     url: Annotated[LoopbackOrHttpsUrl, Meta(description="A2A JSON-RPC endpoint; plain http only on loopback.")]
     audience: Audience = None
+    gateway: Gateway = None
     card_key: Annotated[
         Mapping[str, Any] | None,
         Meta(description="Public JWK that must have signed the agent's own card; not verified where not set."),
     ] = None
+
+    def faults(self) -> Iterable[Fault]:
+        """A peer gateway is reached by https."""
+        yield from _gateway_faults(self.gateway, self.url)
 
 
 class ServerUpstream(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,10 +73,15 @@ class ServerUpstream(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
         None
     )
     audience: Audience = None
+    gateway: Gateway = None
 
     def faults(self) -> Iterable[Fault]:
-        """An https upstream is known by its SPIFFE ID."""
-        if self.url.startswith("https:") and self.spiffe_id is None:
+        """An https upstream is known by its SPIFFE ID, or by the gateway that it is behind."""
+        yield from _gateway_faults(self.gateway, self.url)
+        if self.gateway is not None and self.spiffe_id is not None:
+            message = "the upstream is the peer gateway, whose SPIFFE ID is in the settings"
+            yield Fault(("spiffe_id",), message, "remove spiffe_id, or gateway")
+        if self.url.startswith("https:") and self.spiffe_id is None and self.gateway is None:
             yield Fault(
                 ("spiffe_id",),
                 "an https upstream needs the SPIFFE ID that it must present",
@@ -76,6 +90,11 @@ class ServerUpstream(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
         if self.spiffe_id is not None and self.url.startswith("http:") and is_loopback(self.url):
             message = "nothing is verified over plain http, so spiffe_id has no effect"
             yield Fault(("spiffe_id",), message, "use https, or remove it", "warning")
+
+
+def _gateway_faults(gateway: str | None, url: str) -> Iterable[Fault]:
+    if gateway is not None and not url.startswith("https:"):
+        yield Fault(("url",), "a route of a peer gateway is reached by https only", "use its https URL")
 
 
 class AgentEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

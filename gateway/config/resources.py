@@ -31,6 +31,10 @@ class Surroundings(Struct, frozen=True):
     """Issuer's short name → its URL."""
     trust_domains: frozenset[str]
     """Trust domains that peers can be verified in; empty where that isn't known."""
+    gateways: Mapping[str, str] = {}
+    """Peer gateway's name → its SPIFFE ID."""
+    foreign: frozenset[str] = frozenset()
+    """Trust domains that peer gateways vouch for."""
 
 
 class _Entry(Struct, Generic[E], frozen=True):
@@ -82,11 +86,13 @@ def read_registry(
         scopes=frozenset(_scopes(entries)),
         issuers=surroundings.issuers,
         trust_domains=surroundings.trust_domains,
+        gateways=surroundings.gateways,
+        foreign=surroundings.foreign,
     )
     problems += _reference_problems(entries, declared)
     problems += _shared_identities(entries.agents)
     problems += _shared_audiences(entries, surroundings.public_url)
-    return _registry(entries, teams, surroundings.public_url), declared, tuple(problems)
+    return _registry(entries, teams, surroundings), declared, tuple(problems)
 
 
 def resource_of(public_url: str, protocol: str, name: str) -> str:
@@ -166,12 +172,13 @@ def _twice(what: str, first: _Entry[Any], key: KeyPath) -> Fault:
     return Fault(key, f"{what} is already that of {first.name}, at {place.file}:{place.line}", "change one of the two")
 
 
-def _registry(entries: _Entries, teams: frozenset[str], public_url: str) -> Registry:
-    agents = {name: registered.agent(name, entry.value) for name, entry in entries.agents.items()}
+def _registry(entries: _Entries, teams: frozenset[str], surroundings: Surroundings) -> Registry:
+    public_url, gateways = surroundings.public_url, surroundings.gateways
+    agents = {name: registered.agent(name, entry.value, gateways) for name, entry in entries.agents.items()}
     return Registry(
         people={name: registered.person(name, entry.value) for name, entry in entries.people.items()},
         agents=agents,
-        servers={name: registered.server(name, entry.value) for name, entry in entries.servers.items()},
+        servers={name: registered.server(name, entry.value, gateways) for name, entry in entries.servers.items()},
         models={name: registered.model(name, entry.value) for name, entry in entries.models.items()},
         teams=teams,
         by_spiffe_id={agent.spiffe_id: name for name, agent in agents.items()},

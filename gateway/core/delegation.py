@@ -116,6 +116,7 @@ def resume(agent: Agent, token: HopToken, route: Route, registry: Registry, now:
         parent=token.digest,
         reentry=agent.spiffe_id in token.actors,
         purpose=token.purpose,
+        via=token.via,
         way=way,
     )
 
@@ -135,7 +136,7 @@ def names(actors: Iterable[SpiffeId], registry: Registry) -> tuple[str, ...]:
     Raises:
         HopError: AGENT_UNREGISTERED or AGENT_SUSPENDED.
     """
-    return tuple(_active_name(actor, registry) for actor in actors)
+    return tuple(active_agent(actor, registry).name for actor in actors)
 
 
 def calling_agent(peer: Peer, registry: Registry, now: int) -> Agent:
@@ -146,8 +147,7 @@ def calling_agent(peer: Peer, registry: Registry, now: int) -> Agent:
     """
     if now >= peer.not_after:
         raise HopError(Reason.CERTIFICATE_EXPIRED, peer.spiffe_id)
-    _active_name(peer.spiffe_id, registry)
-    return registry.agents[registry.by_spiffe_id[peer.spiffe_id]]
+    return active_agent(peer.spiffe_id, registry)
 
 
 def claims(
@@ -189,6 +189,8 @@ def chain_claims(chain: Chain, user: User | None, limits: Limits) -> Mapping[str
         found["par_hash"] = chain.parent
     if chain.purpose is not None:
         found["tctx"] = {"purpose": chain.purpose}
+    if chain.via is not None:
+        found["via"] = chain.via
     if user is not None:
         found |= _user_claims(user)
     return found
@@ -227,10 +229,15 @@ def _user_claims(user: User) -> Mapping[str, Any]:
     return {name: value for name, value in offered.items() if value}
 
 
-def _active_name(spiffe_id: SpiffeId, registry: Registry) -> str:
+def active_agent(spiffe_id: SpiffeId, registry: Registry) -> Agent:
+    """The registered, active agent of a SPIFFE ID, whatever its trust domain.
+
+    Raises:
+        HopError: AGENT_UNREGISTERED, AGENT_SUSPENDED.
+    """
     agent = registry.agent_of(spiffe_id)
     if agent is None:
         raise HopError(Reason.AGENT_UNREGISTERED, f"{spiffe_id} is not a registered agent")
     if agent.status != "active":
         raise HopError(Reason.AGENT_SUSPENDED, f"agent {agent.name} is {agent.status}")
-    return agent.name
+    return agent

@@ -87,6 +87,7 @@ def held(agent: Agent, token: ExchangedToken, registry: Registry, now: int) -> C
         parent=token.digest,
         reentry=agent.spiffe_id in token.actors[:-1],
         purpose=token.purpose,
+        via=token.via,
         way="exchange",
     )
 

@@ -46,6 +46,8 @@ class Peer(Struct, frozen=True):
     """RFC 8705 ``x5t#S256``: base64url SHA-256 of the DER certificate."""
     not_after: int
     """Unix seconds."""
+    via: SpiffeId | None = None
+    """The peer gateway that speaks for the workload over a connection of its own; ``x5t`` is then the gateway's."""
 
 
 class Route(Struct, frozen=True):
@@ -118,6 +120,8 @@ class ChainToken(Struct, frozen=True):
     digest: str
     user: User | None
     purpose: str | None = None
+    via: SpiffeId | None = None
+    """The peer gateway that the chain came from."""
 
 
 class HopToken(ChainToken, frozen=True):
@@ -153,6 +157,8 @@ class Chain(Struct, frozen=True):
     """OAuth client id of a root token's client."""
     reentry: bool = False
     purpose: str | None = None
+    via: SpiffeId | None = None
+    """The peer gateway of another trust domain that vouched for the chain; None for one that began here."""
     way: Way | None = None
     """How this hop's caller continued it; None where it begins here."""
 
@@ -276,6 +282,8 @@ class Minted(Struct, frozen=True):
     expires: int
     scope: frozenset[str]
     ceiling: frozenset[str]
+    gateway: SpiffeId | None = None
+    """The peer gateway that redeems it, where it is an assertion."""
 
     def __repr__(self) -> str:
         return f"Minted(jti={self.jti!r})"

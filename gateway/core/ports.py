@@ -63,6 +63,41 @@ class Handles(Protocol):
         ...
 
 
+class KeptBundle(Struct, frozen=True):
+    """The bundle document of another trust domain, and when it was fetched (Unix seconds)."""
+
+    document: bytes
+    fetched: int
+
+
+class TrustBundles(Protocol):
+    """Trust bundles that outlive a process: what was fetched last, and how often the own one has changed."""
+
+    async def kept(self, trust_domain: str) -> KeptBundle | None:
+        """The document that was kept last, by any process.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def keep(self, trust_domain: str, kept: KeptBundle, sequence: int) -> None:
+        """Keep a document, unless one of a higher ``sequence`` is there.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def sequence(self, trust_domain: str, digest: str, now: int) -> int:
+        """The own bundle's sequence with the roots of ``digest``; a new one, and higher, where they are new.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+
 class TaskOwners(Protocol):
     """Who created an A2A task; others see "not found"."""
 

@@ -54,6 +54,9 @@ class Reason(StrEnum):
     TARGET_UNKNOWN = "target_unknown"
     SCOPE_MALFORMED = "scope_malformed"
 
+    ASSERTION_SPENT = "assertion_spent"
+    PEER_REFUSED = "peer_refused"
+
     NO_PERMIT = "no_permit"
     FORBIDDEN = "forbidden"
     APPROVAL_REQUIRED = "approval_required"
@@ -223,6 +226,16 @@ _MEANINGS: dict[Reason, Meaning] = {
     ),
     Reason.SCOPE_MALFORMED: Meaning(
         400, "the requested scope is not a list of scopes", "send scopes with single spaces between them"
+    ),
+    Reason.ASSERTION_SPENT: Meaning(
+        400,
+        "the assertion of a peer gateway was redeemed before",
+        "treat as an attack, unless the peer's client retries: each assertion is good for one token",
+    ),
+    Reason.PEER_REFUSED: Meaning(
+        502,
+        "the gateway of another trust domain does not take the chain",
+        "see the reason that it gave; its own record says more",
     ),
     Reason.NO_PERMIT: Meaning(403, "no policy permits the call", "see the near misses of the decision"),
     Reason.FORBIDDEN: Meaning(403, "a policy forbids the call", "see the determining policies of the decision"),

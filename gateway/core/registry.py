@@ -36,6 +36,8 @@ class Upstream(Struct, frozen=True):
     audience: str | None = None
     card_key: Mapping[str, Any] | None = None
     """Public JWK that an agent's own card must be signed with (A2A 1.0 §8.4)."""
+    gateway: str | None = None
+    """Name of the peer gateway whose route this is; ``spiffe_id`` is then the gateway's."""
 
 
 class Agent(Struct, frozen=True, kw_only=True):

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from gateway.core.federation import PeerGateway
 from gateway.core.limits import Limits
-from gateway.core.model import Route
+from gateway.core.model import Route, SpiffeId
 from gateway.core.policy.bundle import Bundle
 from gateway.core.registry import Registry
 
@@ -25,3 +26,15 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """Whether the first definition that a server lists of a tool counts as approved (``core.pins``)."""
     scope_sources: Mapping[str, frozenset[str]]
     """Gateway scope → the issuer scopes that yield it, over all issuers."""
+    trust_domain: str = ""
+    """The gateway's own."""
+    peers: Mapping[SpiffeId, PeerGateway] = {}
+    """The gateways of other trust domains, by SPIFFE ID."""
+
+    def peer_of(self, issuer: str) -> PeerGateway | None:
+        """The peer gateway whose ``iss`` this is."""
+        return next((peer for peer in self.peers.values() if peer.issuer == issuer), None)
+
+    def peer_named(self, name: str | None) -> PeerGateway | None:
+        """The peer gateway of this configured name."""
+        return next((peer for peer in self.peers.values() if peer.name == name), None)

@@ -25,7 +25,7 @@ def read_hop_token(claims: VerifiedClaims, idps: Mapping[str, str], digest: str,
     """
     facts = _facts(claims, idps, digest, now, leeway)
     # It binds the token to the gateway as the upstream's client; a continuing holder proves itself by its audience.
-    _bound_to(claims)
+    bound_certificate(claims)
     return HopToken(**facts)
 
 
@@ -36,16 +36,16 @@ def read_exchanged_token(
     facts = _facts(claims, idps, digest, now, leeway)
     if not facts["actors"]:
         raise _forged("a token of the token endpoint without an actor")
-    return ExchangedToken(**facts, x5t=_bound_to(claims))
+    return ExchangedToken(**facts, x5t=bound_certificate(claims))
 
 
 def _facts(claims: Mapping[str, Any], idps: Mapping[str, str], digest: str, now: int, leeway: int) -> dict[str, Any]:
     """The fields of a ``ChainToken``."""
     check_issued(claims, now, leeway)
     expires, root_expires = seconds(claims, "exp"), seconds(claims, "root_exp")
-    actors = _actors(claims.get("act"))
+    actors = read_actors(claims.get("act"))
     depth, max_depth = count(claims, "del_depth"), count(claims, "del_max_depth")
-    _check_chain(claims, actors, depth, max_depth)
+    check_chain(claims, actors, depth, max_depth)
     if not seconds(claims, "iat") <= expires <= root_expires:
         raise _forged("iat, exp and root_exp are out of order")
     if now >= root_expires:
@@ -64,13 +64,18 @@ def _facts(claims: Mapping[str, Any], idps: Mapping[str, str], digest: str, now:
         "root_expires": root_expires,
         "expires": expires,
         "digest": digest,
-        "user": _user(claims, actors, idps),
+        "user": _user(claims, idps),
         "purpose": _purpose(claims),
+        "via": _via(claims),
     }
 
 
-def _actors(act: object) -> tuple[SpiffeId, ...]:
-    """Actors of a nested ``act`` (RFC 8693 §4.1), entry agent first: innermost is first, outermost current."""
+def read_actors(act: object) -> tuple[SpiffeId, ...]:
+    """Actors of a nested ``act`` (RFC 8693 §4.1), entry agent first: innermost is first, outermost current.
+
+    Raises:
+        TokenError: CHAIN_FORGED.
+    """
     found: list[SpiffeId] = []
     while act is not None:
         if not isinstance(act, dict) or act.keys() - {"sub", "act"} or len(found) == MAX_ACTORS:
@@ -83,7 +88,12 @@ def _actors(act: object) -> tuple[SpiffeId, ...]:
     return tuple(reversed(found))
 
 
-def _check_chain(claims: Mapping[str, Any], actors: tuple[SpiffeId, ...], depth: int, max_depth: int) -> None:
+def check_chain(claims: Mapping[str, Any], actors: tuple[SpiffeId, ...], depth: int, max_depth: int) -> None:
+    """Check that the claims of a chain agree with each other.
+
+    Raises:
+        TokenError: CHAIN_FORGED.
+    """
     client = text(claims, "client_id")
     if depth != len(actors):
         raise _forged("del_depth is not the number of actors")
@@ -93,13 +103,14 @@ def _check_chain(claims: Mapping[str, Any], actors: tuple[SpiffeId, ...], depth:
         raise _forged("client_id is not the current actor")
     if not actors and client.startswith(SCHEME):
         raise _forged("client_id is a workload, but there is no actor")
+    sub = text(claims, "sub")
+    if sub.startswith(SCHEME) and (not actors or sub != actors[0]):
+        raise _forged("sub is a workload other than the entry agent")
 
 
-def _user(claims: Mapping[str, Any], actors: tuple[SpiffeId, ...], idps: Mapping[str, str]) -> User | None:
+def _user(claims: Mapping[str, Any], idps: Mapping[str, str]) -> User | None:
     sub = text(claims, "sub")
     if sub.startswith(SCHEME):
-        if not actors or sub != actors[0]:
-            raise _forged("sub is a workload other than the entry agent")
         return None
     idp, bar, subject = sub.partition("|")
     if not bar or not subject:
@@ -116,12 +127,24 @@ def _user(claims: Mapping[str, Any], actors: tuple[SpiffeId, ...], idps: Mapping
     )
 
 
-def _bound_to(claims: Mapping[str, Any]) -> str:
-    """The thumbprint of the certificate that the token is bound to (RFC 8705 §3.1)."""
+def bound_certificate(claims: Mapping[str, Any]) -> str:
+    """``x5t#S256`` of the certificate that the token is bound to (RFC 8705 §3.1).
+
+    Raises:
+        TokenError: TOKEN_CLAIMS.
+    """
     binding = claims.get("cnf")
     if not isinstance(binding, dict) or binding.keys() != {"x5t#S256"}:
         raise refused("claim cnf is not a certificate thumbprint")
     return text(binding, "x5t#S256")
+
+
+def _via(claims: Mapping[str, Any]) -> SpiffeId | None:
+    via = optional_text(claims, "via")
+    try:
+        return None if via is None else parse_spiffe_id(via)
+    except ValueError:
+        raise _forged("via is no SPIFFE ID") from None
 
 
 def _purpose(claims: Mapping[str, Any]) -> str | None:

@@ -5,7 +5,7 @@ unverified part of a token chooses only among configured issuers and their confi
 who may present a token, or what it allows (``core.delegation``, policy).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -39,17 +39,26 @@ class OwnIssuer(Struct, frozen=True):
 class TokenVerifier:
     """Verifies bearer tokens of the configured issuers and of the gateway itself.
 
+    ``foreign`` are issuers of users that peer gateways speak for, by name: known in chains, never asked for keys.
+
     Raises:
         ValueError: two issuers share an ``iss`` or a name.
     """
 
-    def __init__(self, issuers: Sequence[TrustedIssuer], own: OwnIssuer, max_bytes: int = 8192) -> None:
+    def __init__(
+        self,
+        issuers: Sequence[TrustedIssuer],
+        own: OwnIssuer,
+        max_bytes: int = 8192,
+        foreign: Mapping[str, str] | None = None,
+    ) -> None:
         self._own = own
         self._max_bytes = max_bytes
         self._issuers = {trusted.issuer.issuer: trusted for trusted in issuers}
         self._idps = {trusted.issuer.name: trusted.issuer.issuer for trusted in issuers}
         if len(self._issuers) != len(issuers) or len(self._idps) != len(issuers) or own.issuer in self._issuers:
             raise ValueError("two issuers share an iss or a name; each must be the only one")
+        self._known_idps = {**(foreign or {}), **self._idps}
 
     async def verify(
         self, authorization: str, route: Route, now: int, *, peer: Peer | None = None
@@ -93,10 +102,10 @@ class TokenVerifier:
             raise TokenError(Reason.TOKEN_SIGNATURE, "no key of this gateway verifies the token")
         claims, leeway = VerifiedClaims(jws.claims), self._own.leeway_seconds
         if jws.type == EXCHANGED_TOKEN_TYPE:
-            return read_exchanged_token(claims, self._idps, jws.digest, now, leeway)
+            return read_exchanged_token(claims, self._known_idps, jws.digest, now, leeway)
         if jws.type != HOP_TOKEN_TYPE:
             raise TokenError(Reason.TOKEN_TYPE, "it is no hop token")
-        return read_hop_token(claims, self._idps, jws.digest, now, leeway)
+        return read_hop_token(claims, self._known_idps, jws.digest, now, leeway)
 
 
 def _bearer(authorization: str) -> str:

@@ -31,8 +31,10 @@ MAX_AGE_SECONDS = 60
 JSON_TYPE = ("Content-Type", "application/json")
 
 
-async def answer(gate: Gate, passage: Passage, permit: Permit) -> Answer:
+async def answer(gate: Gate, passage: Passage, permit: Permit, grant: Grant | None = None) -> Answer:
     """The signed card of the route's agent, or 304 where the client has it already.
+
+    ``grant`` is for a peer gateway, which shows no card without a token.
 
     Raises:
         UpstreamError: the agent could not be asked, or its card is not one, or not signed by the pinned key.
@@ -41,7 +43,11 @@ async def answer(gate: Gate, passage: Passage, permit: Permit) -> Answer:
     upstream = _upstream(passage, route)
     with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, server_of(upstream)) as span:
         outgoing = adapter_of(route.protocol).encode(call, None, span.traceparent(), passage.snapshot)
-        found = await gate.upstreams.fetch_card(upstream, outgoing, client_of(gate, passage), passage.limits)
+        client, limits = client_of(gate, passage), passage.limits
+        if grant is None:
+            found = await gate.upstreams.fetch_card(upstream, outgoing, client, limits)
+        else:
+            found = await gate.upstreams.send(grant, upstream, outgoing, client, limits)
         try:
             if found.status != 200 or found.kind != "json":
                 raise UpstreamError(Reason.UPSTREAM_STATUS, f"the upstream answered {found.status}")

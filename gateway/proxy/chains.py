@@ -8,7 +8,7 @@ from gateway.core.exchange import Exchanged
 from gateway.core.model import Chain, ExchangedToken, HopToken, Presented, RootToken, Route, Way
 from gateway.core.reasons import Reason
 from gateway.core.registry import Agent
-from gateway.proxy import handles
+from gateway.proxy import crossing, handles
 from gateway.proxy.gate import Gate, Passage
 
 
@@ -18,6 +18,8 @@ async def present(passage: Passage, route: Route) -> Presented:
     Raises:
         TokenError: TOKEN_MISSING, or what the token is refused for.
     """
+    if crossing.is_gateway(passage):
+        return await crossing.present(passage, route)
     authorization = passage.headers.get("authorization")
     if authorization is not None:
         now, peer = passage.at // 1000, passage.exchange.peer
@@ -45,17 +47,21 @@ async def chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
     match passage.presented:
         case RootToken() as root:
             delegation.may_begin(agent, root, route)
-            proposed = delegation.proposed_binding(agent, root, gate.new_id(), now, limits)
+            proposed = delegation.proposed_binding(agent, root, crossing.new_txn(gate), now, limits)
             binding = await gate.bindings.bind(root.digest, proposed, now)
             return delegation.begin(agent, root, binding, now, limits)
         case HopToken() as token if agent is not None:
+            crossing.check_origin(passage, token)
             return delegation.resume(agent, token, route, passage.snapshot.registry, now, way=way)
         case ExchangedToken() as issued if agent is not None and passage.exchange.peer is not None:
+            crossing.check_origin(passage, issued)
+            if passage.exchange.peer.via is not None:
+                return crossing.brought(passage, issued, route, passage.exchange.peer.via)
             return exchange.presented(agent, issued, route, passage.exchange.peer, passage.snapshot.registry, now)
         case None if agent is not None and route.user == "required":
             raise TokenError(Reason.TOKEN_MISSING, f"route {route.path} needs a token, or the trace of a delegation")
         case None if agent is not None:
-            return delegation.begin_without_user(agent, gate.new_id(), now, limits)
+            return delegation.begin_without_user(agent, crossing.new_txn(gate), now, limits)
     raise HopError(Reason.CHAIN_HOLDER, "a hop token is continued over mutual TLS only")
 
 
@@ -115,6 +121,7 @@ async def exchanged(
         raise HopError(Reason.CHAIN_HOLDER, "only an agent exchanges a token")
     token = passage.edition.tokens.verify_own(subject, now)
     passage.presented = token
+    crossing.check_origin(passage, token)
     return exchange.exchanged(agent, token, route, requested, snapshot.registry, now, snapshot.limits)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from gateway.core.snapshot import Snapshot
+from gateway.identity.assertions import AssertionVerifier
 from gateway.identity.signer import Signer
 from gateway.identity.tokens import TokenVerifier
 from gateway.proxy.exchange import Listener
@@ -21,6 +22,7 @@ class Edition(Struct, frozen=True, kw_only=True):
 
     snapshot: Snapshot
     tokens: TokenVerifier
+    assertions: AssertionVerifier
     signer: Signer
     documents: Documents
     allowed: Mapping[Listener, Allowed]

@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from gateway.core.errors import HopError
 from gateway.core.limits import Limits
 from gateway.core.model import Call, Chain, Hop, Presented, Route
-from gateway.core.ports import AuditLog, Bindings, Handles, Sealer, TaskOwners, ToolPins
+from gateway.core.ports import AuditLog, Bindings, Handles, Sealer, SingleUse, TaskOwners, ToolPins
 from gateway.core.reasons import Reason
 from gateway.core.registry import Agent
 from gateway.core.snapshot import Snapshot
@@ -23,6 +23,7 @@ from gateway.proxy.edition import Edition
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.lease import Lease
 from gateway.proxy.problem import problem
+from gateway.proxy.trust_bundle import Document
 from gateway.proxy.upstream import Upstreams
 from gateway.telemetry import semconv
 from gateway.telemetry.logs import RefusalLog
@@ -42,6 +43,7 @@ class Gate:
     audit: AuditLog
     bindings: Bindings
     handles: Handles
+    single_use: SingleUse
     tasks: TaskOwners
     pins: ToolPins
     upstreams: Upstreams
@@ -54,6 +56,8 @@ class Gate:
     clock: Callable[[], float]
     """Unix seconds."""
     new_id: Callable[[], str]
+    own_bundle: Document | None = None
+    """The own trust bundle's document, where it is served."""
     streams: Counter[str] = field(default_factory=Counter)
     """Open streams by caller, for the limit."""
     leases: set[Lease] = field(default_factory=set)

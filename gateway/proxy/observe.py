@@ -44,6 +44,7 @@ def observe(gate: Gate, passage: Passage, decision: Decision, record: DecisionRe
             semconv.HOPGATE_DEPTH: chain.depth,
             semconv.HOPGATE_ACTORS: chain.actors,
             semconv.HOPGATE_REENTRY: chain.reentry,
+            semconv.HOPGATE_VIA: chain.via,
             semconv.HTTP_REQUEST_METHOD: passage.exchange.method,
             semconv.HOPGATE_AGENT_SPIFFE_ID: None if hop.peer is None else hop.peer.spiffe_id,
             semconv.MCP_PROTOCOL_VERSION: call.version if call.protocol == "mcp" else None,

@@ -26,7 +26,7 @@ from gateway.core.policy.decide import decide
 from gateway.core.reasons import Reason
 from gateway.core.snapshot import Snapshot
 from gateway.protocols.base import Incoming
-from gateway.proxy import cards, chains, pins, rounds, sessions, webhooks, wellknown
+from gateway.proxy import cards, chains, crossing, pins, rounds, sessions, trust_bundle, webhooks, wellknown
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.commit import commit
 from gateway.proxy.deliver import deliver
@@ -68,6 +68,8 @@ class Pipeline:
         check_host(passage.headers, edition.allowed[exchange.listener])
         path, query = split_target(exchange.target)
         base = edition.bases[exchange.listener]
+        if path == trust_bundle.PATH and exchange.listener == "public":
+            return await trust_bundle.answer(exchange.method, gate.own_bundle)
         document = wellknown.answer(exchange.method, path, base, edition.documents, snapshot.routes)
         if document is not None:
             return document
@@ -79,7 +81,7 @@ class Pipeline:
         adapter = adapter_of(route.protocol)
         if exchange.peer is None and exchange.listener == "data":
             raise HopError(Reason.TRUST_WITHDRAWN, "the certificate is no longer vouched for")
-        if exchange.peer is not None:
+        if exchange.peer is not None and not crossing.is_gateway(passage):
             passage.agent = delegation.calling_agent(exchange.peer, snapshot.registry, passage.at // 1000)
         if webhooks.is_delivery(route, rest):
             return await deliver(gate, passage, route)
@@ -87,6 +89,7 @@ class Pipeline:
         adapter.check_method(incoming, route, snapshot)
         with gate.metrics.stage("token"):
             passage.presented = await chains.present(passage, route)
+        exchange = passage.exchange
         body = await exchange.read_body(passage.limits.body_bytes, passage.limits.body_seconds)
         with gate.metrics.stage("parse"):
             call = passage.call = adapter.parse(msgspec.structs.replace(incoming, body=body), route, snapshot)
@@ -101,6 +104,9 @@ class Pipeline:
         if minted is None:
             return await cards.answer(gate, passage, decision)
         grant = Grant(await webhooks.substituted(gate, passage, hop), decision, minted)
+        grant = await crossing.redeemed(gate, passage, grant)
+        if adapter.answered_here(call):
+            return await cards.answer(gate, passage, decision, grant)
         if call.action == "getExtendedCard":
             return await cards.extended(gate, passage, grant)
         await self._claim_contexts(passage, hop)
@@ -140,7 +146,7 @@ class Pipeline:
                 decision = _decision(hop, snapshot)
                 decision = await pins.held(gate, snapshot, decision)
             minted, cure = None, frozenset[str]()
-            if isinstance(decision, Permit) and not adapter_of(hop.route.protocol).answered_here(hop.call):
+            if isinstance(decision, Permit) and _needs_token(passage, hop):
                 decision, minted, cure = self._narrowed(passage, decision)
             await commit(gate, passage, decision, minted)
         if not isinstance(decision, Permit):
@@ -165,11 +171,22 @@ class Pipeline:
     def _mint(self, passage: Passage, hop: Hop) -> Minted:
         gate, registry = self._gate, passage.snapshot.registry
         wanted = scope.narrow(hop.call, hop.chain, registry)
+        peer = crossing.gateway_of(passage, hop.route)
+        if peer is not None:
+            gate.metrics.minted()
+            return crossing.assertion(gate, passage, hop, wanted, peer)
         ceiling = scope.downstream_ceiling(hop.call, hop.chain, registry)
         x5t, issuer, jti = client_of(gate, passage).x5t, passage.edition.issuer, gate.new_id()
         claims = delegation.claims(hop, wanted, ceiling, issuer=issuer, jti=jti, x5t=x5t, limits=passage.limits)
         gate.metrics.minted()
         return Minted(passage.edition.signer.sign(claims), claims["jti"], claims["exp"], wanted, ceiling)
+
+
+def _needs_token(passage: Passage, hop: Hop) -> bool:
+    """Whether the upstream is asked in the chain's name: not for what the gateway answers itself, but a peer gateway
+    tells nothing to strangers."""
+    across = crossing.gateway_of(passage, hop.route) is not None
+    return across or not adapter_of(hop.route.protocol).answered_here(hop.call)
 
 
 def _decision(hop: Hop, snapshot: Snapshot) -> Decision:

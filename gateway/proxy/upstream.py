@@ -103,6 +103,16 @@ class Upstreams:
         authorization = {"Authorization": f"Bearer {grant.minted.token}"}
         return await self._request(upstream, outgoing, authorization, client, limits)
 
+    async def redeem(
+        self, grant: Grant, endpoint: Upstream, outgoing: Outgoing, client: ClientIdentity, limits: Limits
+    ) -> UpstreamAnswer:
+        """Ask a peer gateway's token endpoint for what ``grant``'s assertion, in the body, is worth there.
+
+        Raises:
+            UpstreamError: as ``send``.
+        """
+        return await self._request(endpoint, outgoing, {}, client, limits)
+
     async def fetch_card(
         self, upstream: Upstream, outgoing: Outgoing, client: ClientIdentity, limits: Limits
     ) -> UpstreamAnswer:

@@ -102,3 +102,13 @@ handles = Table(
 )
 """Chains that go on in a trace: SHA-256 of the handle, and the delegation that only its agent's handle opens."""
 Index("handles_expires", handles.c.expires)
+trust_bundles = Table(
+    "trust_bundles",
+    state,
+    Column("trust_domain", Text, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("document", LargeBinary),
+    Column("fetched", BigInteger, nullable=False),
+)
+"""The last good bundle document of each trust domain; of the own one only sequence and digest."""

@@ -88,6 +88,19 @@ class Metrics:
             semconv.METRIC_IDENTITY_FAILURES, "certificates that could not be renewed or used", registry=registry
         )
 
+        self._bundle_fetched = Gauge(
+            semconv.METRIC_BUNDLE_FETCHED,
+            "when the trust bundle of a configured domain was had last",
+            ["trust_domain"],
+            registry=registry,
+        )
+        self._bundle_failures = Counter(
+            semconv.METRIC_BUNDLE_FAILURES,
+            "trust bundles that could not be had or used",
+            ["trust_domain"],
+            registry=registry,
+        )
+
     def decided(self, verdict: Verdict, reason: Reason, protocol: ProtocolName) -> None:
         """A hop ended with a decision, or with an error in its place."""
         self._decisions.labels(verdict, reason.value, protocol).inc()
@@ -149,6 +162,14 @@ class Metrics:
     def audit_failed(self) -> None:
         """A commit of the record failed."""
         self._audit_failures.inc()
+
+    def bundle_fetched(self, trust_domain: str, at: float) -> None:
+        """A usable bundle of a configured domain came in at ``at`` (Unix seconds)."""
+        self._bundle_fetched.labels(trust_domain).set(at)
+
+    def bundle_failed(self, trust_domain: str) -> None:
+        """The bundle of a configured domain could not be had, or not used."""
+        self._bundle_failures.labels(trust_domain).inc()
 
     def published(self, generation: int, policies: Iterable[PolicyId]) -> None:
         """A snapshot came into force. Policies that are no longer in it lose their series."""

@@ -41,11 +41,13 @@ HOPGATE_SUBJECT: Final = "hopgate.chain.subject"
 HOPGATE_TXN: Final = "hopgate.chain.txn"
 HOPGATE_DEPTH: Final = "hopgate.chain.depth"
 HOPGATE_ACTORS: Final = "hopgate.chain.actors"
+HOPGATE_VIA: Final = "hopgate.chain.via"
 HOPGATE_REENTRY: Final = "hopgate.chain.reentry"
 HOPGATE_STREAM_EVENTS: Final = "hopgate.stream.events"
 
 SPAN_AUTHORIZE: Final = "authorize"
 SPAN_UPSTREAM: Final = "upstream"
+SPAN_REDEEM: Final = "redeem"
 
 LOG_TRACE_ID: Final = "trace_id"
 LOG_DECISION_ID: Final = "decision_id"
@@ -67,6 +69,8 @@ METRIC_IDENTITY_EXPIRES: Final = "hopgate_identity_expires_timestamp_seconds"
 METRIC_IDENTITY_FAILURES: Final = "hopgate_identity_failures"
 METRIC_UPSTREAM_ERRORS: Final = "hopgate_upstream_errors"
 METRIC_TOOLS_CHANGED: Final = "hopgate_tool_definitions_changed"
+METRIC_BUNDLE_FETCHED: Final = "hopgate_trust_bundle_fetched_timestamp_seconds"
+METRIC_BUNDLE_FAILURES: Final = "hopgate_trust_bundle_failures"
 METRIC_BUILD: Final = "hopgate_build"
 
 

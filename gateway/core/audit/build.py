@@ -162,12 +162,13 @@ def workload(peer: Peer | None, registry: Registry) -> Workload | None:
         return None
     agent = registry.agent_of(peer.spiffe_id)
     if agent is None:
-        return Workload(spiffe_id=peer.spiffe_id, x5t=peer.x5t)
+        return Workload(spiffe_id=peer.spiffe_id, x5t=peer.x5t, via=peer.via)
     person = registry.people.get(agent.owner)
     return Workload(
         spiffe_id=peer.spiffe_id,
         x5t=peer.x5t,
         name=agent.name,
+        via=peer.via,
         owner=agent.owner,
         owner_name=None if person is None else person.name,
         team=agent.team,
@@ -191,6 +192,7 @@ def chain_facts(chain: Chain) -> ChainFacts:
         client=chain.client,
         reentry=chain.reentry,
         purpose=chain.purpose,
+        via=chain.via,
         way=chain.way,
     )
 
@@ -217,6 +219,7 @@ def minted_facts(minted: Minted) -> MintedFacts:
         scope=tuple(sorted(minted.scope)),
         ceiling=tuple(sorted(minted.ceiling)),
         expires=minted.expires,
+        gateway=minted.gateway,
     )
 
 

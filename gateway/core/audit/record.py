@@ -65,6 +65,8 @@ class Workload(Struct, frozen=True, kw_only=True):
     """RFC 8705 ``x5t#S256`` of its certificate."""
     name: str | None = None
     """Registered agent name; None for a SPIFFE ID that isn't registered."""
+    via: str | None = None
+    """The peer gateway that spoke for it by its own certificate, which ``x5t`` then is of."""
     owner: str | None = None
     """``Person.id`` of the accountable person."""
     owner_name: str | None = None
@@ -90,6 +92,8 @@ class ChainFacts(Struct, frozen=True, kw_only=True):
     client: str = ""
     reentry: bool = False
     purpose: str | None = None
+    via: str | None = None
+    """The peer gateway of another trust domain that vouched for the chain."""
     way: Way | None = None
     """How the caller continued it; None where it begins here."""
 
@@ -121,6 +125,8 @@ class MintedFacts(Struct, frozen=True, kw_only=True):
     scope: tuple[str, ...]
     ceiling: tuple[str, ...]
     expires: int
+    gateway: str | None = None
+    """The peer gateway that the chain goes on at, where the token is an assertion for it."""
 
 
 class DecisionRecord(Record, frozen=True, kw_only=True, tag="decision"):

@@ -4,12 +4,10 @@ A hop's parent is the decision whose minted token it presented. Only recorded di
 is guessed from times or names. Doesn't render.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from gateway.core.audit.issued import PROTOCOL
 from gateway.core.audit.record import DecisionRecord, OutcomeRecord, Record, RefusedRecord
 
 HopRecord = DecisionRecord | RefusedRecord
@@ -34,13 +32,15 @@ def forest(records: Iterable[Record]) -> tuple[Node, ...]:
             outcomes[record.hop] = record
         elif isinstance(record, DecisionRecord | RefusedRecord):
             hops.append(record)
-    # Last first: a child always comes after its parent, so it is built when the parent needs it.
-    hops.sort(key=_place, reverse=True)
     minters = _minters(hops)
+    parents = {hop.id: _parent(hop, minters) for hop in hops}
+    # Furthest from the root first: a child is built when its parent needs it.
+    far = {hop.id: _distance(hop, parents) for hop in hops}
+    hops.sort(key=lambda hop: far[hop.id], reverse=True)
     children: dict[str, list[Node]] = {}
     roots: list[Node] = []
     for hop in hops:
-        parent = _parent(hop, minters)
+        parent = parents[hop.id] if far[hop.id] else None
         below = sorted(children.pop(hop.id, []), key=_time)
         node = Node(hop, outcomes.get(hop.hop), tuple(below), parent is None and _continues(hop))
         siblings = roots if parent is None else children.setdefault(parent.id, [])
@@ -60,16 +60,19 @@ def _minters(hops: Iterable[HopRecord]) -> Mapping[str, Sequence[DecisionRecord]
 def _parent(hop: HopRecord, minters: Mapping[str, Sequence[DecisionRecord]]) -> DecisionRecord | None:
     """The latest decision before ``hop`` that minted its token, or any other where clocks disagree."""
     presented = hop.chain.parent if isinstance(hop, DecisionRecord) else hop.parent
-    known = minters.get(presented or "", ())
-    earlier = [minter for minter in known if _place(minter) < _place(hop)]
-    return max(earlier, key=lambda minter: (minter.at <= hop.at, minter.at), default=None)
+    others = [minter for minter in minters.get(presented or "", ()) if minter.id != hop.id]
+    return max(others, key=lambda minter: (minter.at <= hop.at, minter.at), default=None)
 
 
-def _place(hop: HopRecord) -> tuple[float, int, int]:
-    """Where a hop stands in its chain: by depth; a token's exchange before the hops that it was made for, by time."""
-    if not isinstance(hop, DecisionRecord):
-        return math.inf, 0, 0
-    return (hop.chain.depth, 0, hop.at) if hop.protocol == PROTOCOL else (hop.chain.depth, 1, 0)
+def _distance(hop: HopRecord, parents: Mapping[str, DecisionRecord | None]) -> int:
+    """Steps to the hop's root; none where its ancestors form a ring, as only a forged log has them."""
+    seen, steps, at = {hop.id}, 0, parents[hop.id]
+    while at is not None:
+        if at.id in seen:
+            return 0
+        seen.add(at.id)
+        steps, at = steps + 1, parents[at.id]
+    return steps
 
 
 def _time(node: Node) -> tuple[int, str]:

@@ -18,6 +18,7 @@ from gateway.core.policy.syntax import uid_of
 from gateway.core.policy.values import Instant, Value
 from gateway.core.reasons import Reason
 from gateway.core.registry import RISK, Registry
+from gateway.core.spiffe import trust_domain_of
 
 USED_BY = {"Tool": "invokeTool", "McpResource": "readResource", "Prompt": "getPrompt"}
 """What is done with the things that a server lists."""
@@ -155,4 +156,6 @@ def _context(hop: Hop, registry: Registry) -> dict[str, Value]:
         context["user"] = Uid("User", hop.user.sub)
     if hop.chain.purpose is not None:
         context["purpose"] = hop.chain.purpose
+    if hop.chain.via is not None:
+        context["trace_domain"] = trust_domain_of(hop.chain.via)
     return context

@@ -13,17 +13,23 @@ import msgspec
 from gateway.core.errors import HopError
 from gateway.core.model import Peer
 from gateway.core.reasons import Reason
+from gateway.identity.assertions import GRANT_TYPE
 from gateway.protocols import token_request
 from gateway.protocols.base import HttpError
 from gateway.protocols.token_request import TokenRequest
 from gateway.proxy.exchange import Answer
 from gateway.proxy.gate import Gate, Passage
-from gateway.proxy.oauth import exchange_grant
+from gateway.proxy.oauth import assertion_grant, exchange_grant
 from gateway.proxy.oauth.grant import Grant, Issued
 
 PATH = "/oauth/token"
 
-GRANTS: Mapping[str, Grant] = MappingProxyType({exchange_grant.GRANT_TYPE: exchange_grant.GRANT})
+GRANTS: Mapping[str, Grant] = MappingProxyType(
+    {
+        exchange_grant.GRANT_TYPE: exchange_grant.GRANT,
+        GRANT_TYPE: assertion_grant.GRANT,
+    }
+)
 """By ``grant_type``."""
 
 
