@@ -11,12 +11,14 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.app.editions import Editions, end_unvouched
 from gateway.app.identity import STARTING, Identity, Standing
 from gateway.app.ids import new_id
 from gateway.app.listeners import Ports, new_listeners, start
 from gateway.app.parts import PartError, sealing_secret
+from gateway.app.revoking import Revoking
 from gateway.app.telemetry import Telemetry, open_telemetry
 from gateway.config.settings import Settings
 from gateway.config.watcher import changes
@@ -25,12 +27,14 @@ from gateway.core.errors import StoreError
 from gateway.identity.seal import AeadSealer, digest_key
 from gateway.proxy.gate import Gate
 from gateway.proxy.health import HealthListener, Readiness
+from gateway.proxy.revoked import Revoked
 from gateway.proxy.upstream import Upstreams
 from gateway.publish import Published
 from gateway.store.audit import SqlAuditLog
 from gateway.store.audit_file import AuditFile
 from gateway.store.bindings import SqlBindings
 from gateway.store.checkpoint_key import load_or_create
+from gateway.store.revocations import SqlRevocations
 from gateway.store.sql import audit_path
 from gateway.store.state import open_state
 from gateway.store.task_owners import SqlTaskOwners
@@ -64,14 +68,18 @@ async def serve(
         identity = Identity(settings, telemetry, watch.identity_is)
         await identity.start()
         editions = Editions(path, published, environ, telemetry)
-        gate = await _gate(editions, identity, sealing_secret(settings, environ), audit, telemetry, stack)
+        state = await _state(settings, stack)
+        revoking = await _revoking(settings, state, telemetry, stack)
+        secret = sealing_secret(settings, environ)
+        gate = _gate(editions, identity, secret, audit, state, revoking.revoked, telemetry, stack)
         listeners = new_listeners(gate, identity)
-        health = HealthListener(lambda: watch.readiness(editions), telemetry.metrics.render)
+        health = HealthListener(lambda: watch.readiness(editions, revoking.revoked), telemetry.metrics.render)
         ports = await start(settings, listeners, health, stack)
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(audit.run()),
                 tasks.create_task(identity.run(lambda: end_unvouched(gate))),
+                tasks.create_task(revoking.run(gate)),
                 tasks.create_task(_follow(editions, identity, gate, control.reload)),
             ]
             watch.serving = True
@@ -113,13 +121,19 @@ class Watch:
         """A commit worked."""
         self._audit_failed = float("-inf")
 
-    def readiness(self, editions: Editions) -> Readiness:
-        """Ready while serving, not draining, with an SVID, and able to record."""
+    def readiness(self, editions: Editions, revoked: Revoked) -> Readiness:
+        """Ready while serving, not draining, with an SVID, able to record, and aware of what is revoked."""
         listeners = "draining" if self.draining else "ok" if self.serving else "starting"
         audit = "failing" if time.monotonic() - self._audit_failed < AUDIT_SUSPECT_SECONDS else "ok"
-        checks = {"identity": self._identity.detail, "listeners": listeners, "audit": audit}
+        revocations = "ok" if revoked.current else "unknown"
+        checks = {
+            "identity": self._identity.detail,
+            "listeners": listeners,
+            "audit": audit,
+            "revocations": revocations,
+        }
         # All instances of a host share its agent: one that can't renew yet must not take all of them away.
-        ready = self._identity.usable and listeners == audit == "ok"
+        ready = self._identity.usable and listeners == audit == revocations == "ok"
         snapshot = editions.current.snapshot
         return Readiness(ready, snapshot.generation, snapshot.digest, editions.state, checks)
 
@@ -156,19 +170,33 @@ def _audit(settings: Settings, telemetry: Telemetry, watch: Watch, stack: AsyncE
     return audit
 
 
-async def _gate(
+async def _state(settings: Settings, stack: AsyncExitStack) -> AsyncEngine:
+    try:
+        state = await open_state(settings.store.url)
+    except StoreError as error:
+        raise PartError(f"store.url: {error.detail}") from None
+    stack.push_async_callback(state.dispose)
+    return state
+
+
+async def _revoking(settings: Settings, state: AsyncEngine, telemetry: Telemetry, stack: AsyncExitStack) -> Revoking:
+    store = SqlRevocations(state, settings.store.path)
+    stack.push_async_callback(asyncio.to_thread, store.close)
+    revoking = Revoking(store, telemetry)
+    await revoking.start()
+    return revoking
+
+
+def _gate(
     editions: Editions,
     identity: Identity,
     secret: bytes,
     audit: SqlAuditLog,
+    state: AsyncEngine,
+    revoked: Revoked,
     telemetry: Telemetry,
     stack: AsyncExitStack,
 ) -> Gate:
-    try:
-        state = await open_state(editions.published.loaded.settings.store.url)
-    except StoreError as error:
-        raise PartError(f"store.url: {error.detail}") from None
-    stack.push_async_callback(state.dispose)
     upstreams = Upstreams()
     stack.push_async_callback(upstreams.close)
     return Gate(
@@ -179,6 +207,7 @@ async def _gate(
         bindings=SqlBindings(state),
         tasks=SqlTaskOwners(state),
         pins=SqlToolPins(state),
+        revoked=revoked,
         upstreams=upstreams,
         tracing=telemetry.tracing,
         metrics=telemetry.metrics,

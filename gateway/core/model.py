@@ -95,6 +95,7 @@ class RootToken(Struct, frozen=True):
     expires: int
     digest: str
     """Hex SHA-256 of ``header.payload``."""
+    jti: str | None = None
 
 
 class HopToken(Struct, frozen=True):
@@ -114,6 +115,9 @@ class HopToken(Struct, frozen=True):
     digest: str
     user: User | None
     purpose: str | None = None
+    jti: str | None = None
+    parent: str | None = None
+    """``par_hash``: digest of the token that the last actor presented when this one was minted."""
 
 
 Presented = RootToken | HopToken | None

@@ -45,6 +45,10 @@ class Reason(StrEnum):
     CHAIN_EXPIRED = "chain_expired"
     DEPTH_EXCEEDED = "depth_exceeded"
 
+    REVOKED = "revoked"
+    TOKEN_REVOKED = "token_revoked"
+    REVOCATIONS_UNKNOWN = "revocations_unknown"
+
     NO_PERMIT = "no_permit"
     FORBIDDEN = "forbidden"
     APPROVAL_REQUIRED = "approval_required"
@@ -180,6 +184,15 @@ _MEANINGS: dict[Reason, Meaning] = {
     ),
     Reason.DEPTH_EXCEEDED: Meaning(
         403, "the chain is longer than its maximum depth", "shorten the chain of delegations"
+    ),
+    Reason.REVOKED: Meaning(
+        403,
+        "the agent, an agent of its chain, its user, the chain, or everything is revoked at present",
+        "ask an operator, who sees why with hopgate revocations list",
+    ),
+    Reason.TOKEN_REVOKED: Meaning(401, "the token, or the one that it was minted from, is revoked", "obtain a new one"),
+    Reason.REVOCATIONS_UNKNOWN: Meaning(
+        503, "the gateway can't tell whether something was revoked within the last second", "check the state store"
     ),
     Reason.NO_PERMIT: Meaning(403, "no policy permits the call", "see the near misses of the decision"),
     Reason.FORBIDDEN: Meaning(403, "a policy forbids the call", "see the determining policies of the decision"),

@@ -33,9 +33,7 @@ def read_hop_token(claims: VerifiedClaims, idps: Mapping[str, str], digest: str,
     if now >= root_expires:
         raise TokenError(Reason.CHAIN_EXPIRED, "the chain reached root_exp")
     _check_certificate_binding(claims)
-    text(claims, "jti")
     scopes(claims, "scope")
-    optional_text(claims, "par_hash")
     return HopToken(
         sub=text(claims, "sub"),
         audience=text(claims, "aud"),
@@ -49,6 +47,8 @@ def read_hop_token(claims: VerifiedClaims, idps: Mapping[str, str], digest: str,
         digest=digest,
         user=_user(claims, actors, idps),
         purpose=_purpose(claims),
+        jti=text(claims, "jti"),
+        parent=optional_text(claims, "par_hash"),
     )
 
 

@@ -5,6 +5,7 @@ from gateway.core.errors import HopError, TokenError
 from gateway.core.model import Chain, HopToken, Presented, RootToken, Route
 from gateway.core.reasons import Reason
 from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.revoked import keys_after, keys_before
 
 
 async def present(passage: Passage, route: Route) -> Presented:
@@ -23,12 +24,23 @@ async def present(passage: Passage, route: Route) -> Presented:
 
 
 async def chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
-    """The chain of what was presented, for this caller.
+    """The chain of what was presented, for this caller; nothing of it is revoked.
 
     Raises:
-        HopError, TokenError: the caller may not begin or continue a chain with it (``core.delegation``).
+        HopError, TokenError: the caller may not begin or continue a chain with it (``core.delegation``), or it is
+            revoked, or nobody can tell (``proxy.revoked``).
         StoreError: the store of first presenters can't be asked.
     """
+    registry, presented = passage.snapshot.registry, passage.presented
+    # Before anything is bound: what is revoked leaves no trace but its record.
+    await gate.revoked.make_current()
+    gate.revoked.check(keys_before(presented, passage.agent, route, registry))
+    chain = await _chain_of(gate, passage, route)
+    gate.revoked.check(keys_after(chain, presented, route, registry))
+    return chain
+
+
+async def _chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
     agent, now, limits = passage.agent, passage.at // 1000, passage.limits
     match passage.presented:
         case RootToken() as root:

@@ -21,6 +21,7 @@ from gateway.identity.rotation import ClientIdentity
 from gateway.proxy.edition import Edition
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.lease import Lease
+from gateway.proxy.revoked import Revoked
 from gateway.proxy.upstream import Upstreams
 from gateway.telemetry import semconv
 from gateway.telemetry.logs import RefusalLog
@@ -41,6 +42,7 @@ class Gate:
     bindings: Bindings
     tasks: TaskOwners
     pins: ToolPins
+    revoked: Revoked
     upstreams: Upstreams
     tracing: Tracing
     metrics: Metrics
@@ -55,6 +57,8 @@ class Gate:
     """Open streams by caller, for the limit."""
     leases: set[Lease] = field(default_factory=set)
     """Of the streams that are open, to be decided again when a generation changes."""
+    waiting: set[Lease] = field(default_factory=set)
+    """Of the hops whose upstream has not answered yet, to be cut off when they are revoked."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when hops that outlast the graceful stop are ended."""
 

@@ -67,6 +67,9 @@ METRIC_IDENTITY_EXPIRES: Final = "hopgate_identity_expires_timestamp_seconds"
 METRIC_IDENTITY_FAILURES: Final = "hopgate_identity_failures"
 METRIC_UPSTREAM_ERRORS: Final = "hopgate_upstream_errors"
 METRIC_TOOLS_CHANGED: Final = "hopgate_tool_definitions_changed"
+METRIC_REVOCATIONS: Final = "hopgate_revocations_in_force"
+METRIC_REVOCATION_EPOCH: Final = "hopgate_revocation_epoch"
+METRIC_REVOCATION_FAILURES: Final = "hopgate_revocation_reads_failed"
 METRIC_BUILD: Final = "hopgate_build"
 
 

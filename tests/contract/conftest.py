@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.ports import Bindings, SingleUse, TaskOwners, ToolPins
+from gateway.core.ports import Bindings, Revocations, SingleUse, TaskOwners, ToolPins
 from gateway.store.bindings import SqlBindings
+from gateway.store.revocations import SqlRevocations
 from gateway.store.single_use import SqlSingleUse
+from gateway.store.sql import database_path
 from gateway.store.state import open_state
 from gateway.store.task_owners import SqlTaskOwners
 from gateway.store.tool_pins import SqlToolPins
@@ -33,6 +35,7 @@ class Store:
     task_owners: TaskOwners
     tool_pins: ToolPins
     single_use: SingleUse
+    revocations: Revocations
 
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
@@ -51,14 +54,17 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Store]:
         engine = await open_state(urls[request.param])
+        revocations = SqlRevocations(engine, database_path(urls[request.param]))
         try:
             yield Store(
                 SqlBindings(engine),
                 SqlTaskOwners(engine, clock),
                 SqlToolPins(engine, clock),
                 SqlSingleUse(engine),
+                revocations,
             )
         finally:
+            revocations.close()
             await engine.dispose()
 
     return opened
