@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.app.administering import administer
 from gateway.app.editions import Editions, end_unvouched
 from gateway.app.identity import STARTING, Identity, Standing
 from gateway.app.ids import new_id
@@ -75,6 +77,8 @@ async def serve(
         listeners = new_listeners(gate, identity)
         health = HealthListener(lambda: watch.readiness(editions, revoking.revoked), telemetry.metrics.render)
         ports = await start(settings, listeners, health, stack)
+        admin = await administer(settings, lambda: editions.admin, gate, revoking, identity, telemetry, stack)
+        ports = msgspec.structs.replace(ports, admin=admin)
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(audit.run()),

@@ -78,6 +78,9 @@ class Reason(StrEnum):
     SESSION_UNKNOWN = "session_unknown"
     TASK_UNKNOWN = "task_unknown"
     TOO_MANY_STREAMS = "too_many_streams"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    PRECONDITION_FAILED = "precondition_failed"
 
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
     UPSTREAM_IDENTITY = "upstream_identity"
@@ -258,6 +261,9 @@ _MEANINGS: dict[Reason, Meaning] = {
         404, "the task is not one of this caller on this route", "use the id that send returned"
     ),
     Reason.TOO_MANY_STREAMS: Meaning(429, "the limit of concurrent streams is reached", "close a stream and retry"),
+    Reason.NOT_FOUND: Meaning(404, "the admin API has no such thing", "list what there is, and look at the id"),
+    Reason.CONFLICT: Meaning(409, "it contradicts what was done before", "see the detail"),
+    Reason.PRECONDITION_FAILED: Meaning(412, "it was changed since it was read", "read it again, then decide"),
     Reason.UPSTREAM_UNREACHABLE: Meaning(
         502, "no connection to the upstream could be made", "check that the upstream runs and that its URL is right"
     ),

@@ -126,9 +126,12 @@ class View(Struct, frozen=True):
     by_key: Mapping[Key, Revocation]
     """The one that lasts longest of each key."""
 
-    def touching(self, keys: Iterable[Key], now: float) -> Revocation | None:
-        """A revocation in force at ``now`` (Unix seconds) that touches one of ``keys``, or everything."""
-        for key in (EVERYTHING, *keys):
+    def touching(self, keys: Iterable[Key], now: float, *, halted: bool = True) -> Revocation | None:
+        """A revocation in force at ``now`` (Unix seconds) that touches one of ``keys``, or everything.
+
+        Without ``halted``, that of everything is passed over: for those who may lift it.
+        """
+        for key in (EVERYTHING, *keys) if halted else keys:
             found = self.by_key.get(key)
             if found is not None and found.holds(now):
                 return found

@@ -85,8 +85,8 @@ class Revoked:
         except StoreError as error:
             raise HopError(Reason.REVOCATIONS_UNKNOWN, error.detail) from None
 
-    def check(self, keys: Iterable[Key]) -> None:
-        """Whether nothing that ``keys`` name is revoked.
+    def check(self, keys: Iterable[Key], *, halted: bool = True) -> None:
+        """Whether nothing that ``keys`` name is revoked; without ``halted``, the kill switch is passed over.
 
         Raises:
             TokenError: TOKEN_REVOKED.
@@ -94,7 +94,7 @@ class Revoked:
         """
         if not self.current:
             raise HopError(Reason.REVOCATIONS_UNKNOWN, self._failure or "the state store was not asked for a second")
-        found = self.view.touching(keys, self._clock())
+        found = self.view.touching(keys, self._clock(), halted=halted)
         if found is None:
             return
         # Whom or what it names is for operators: the caller may be another one of the chain.
