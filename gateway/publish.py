@@ -13,6 +13,7 @@ import msgspec
 from gateway.config.federated import peers
 from gateway.config.load import Loaded, load
 from gateway.config.problems import Problem, Problems
+from gateway.core.administration import FOLDER, AdminBundle, compile_admin
 from gateway.core.policy.bundle import Bundle, compile_bundle
 from gateway.core.policy.source import Problem as PolicyProblem
 from gateway.core.snapshot import Snapshot
@@ -24,6 +25,8 @@ class Published(msgspec.Struct, frozen=True):
     loaded: Loaded
     snapshot: Snapshot
     warnings: tuple[Problem, ...]
+    admin: AdminBundle
+    """Who may administer: apart from the snapshot, so that no other policy changes it."""
 
 
 def publish(path: Path, environ: Mapping[str, str], generation: int, digest_key: bytes | None) -> Published | Problems:
@@ -37,10 +40,13 @@ def publish(path: Path, environ: Mapping[str, str], generation: int, digest_key:
 
 def compile_loaded(loaded: Loaded, generation: int, digest_key: bytes | None) -> Published | Problems:
     """The snapshot of a loaded configuration, or the problems of its policies."""
-    bundle = compile_bundle(loaded.policies, cedar_schema(), loaded.registry, digest_key)
+    others = [source for source in loaded.policies if not source.path.startswith(FOLDER)]
+    bundle = compile_bundle(others, cedar_schema(), loaded.registry, digest_key)
+    admin = compile_admin(loaded.policies, cedar_schema("admin"))
     folder = Path(loaded.settings.policies)
-    if not isinstance(bundle, Bundle):
-        return Problems((*loaded.warnings, *(_told(problem, folder) for problem in bundle)))
+    if not isinstance(bundle, Bundle) or not isinstance(admin, AdminBundle):
+        found = [*(() if isinstance(bundle, Bundle) else bundle), *(() if isinstance(admin, AdminBundle) else admin)]
+        return Problems((*loaded.warnings, *(_told(problem, folder) for problem in found)))
     snapshot = Snapshot(
         generation=generation,
         digest=_digest(loaded, bundle),
@@ -53,15 +59,16 @@ def compile_loaded(loaded: Loaded, generation: int, digest_key: bytes | None) ->
         trust_domain=loaded.settings.identity.trust_domain,
         peers=peers(loaded.settings.federation),
     )
-    return Published(loaded, snapshot, (*loaded.warnings, *(_told(problem, folder) for problem in bundle.warnings)))
+    warnings = (*loaded.warnings, *(_told(problem, folder) for problem in bundle.warnings))
+    return Published(loaded, snapshot, warnings, admin)
 
 
-def cedar_schema() -> str:
-    """The text of ``gateway.cedarschema``: beside the package in the source tree, inside it in the wheel."""
-    packaged = files("gateway") / "schemas" / "gateway.cedarschema"
+def cedar_schema(name: str = "gateway") -> str:
+    """The text of ``<name>.cedarschema``: beside the package in the source tree, inside it in the wheel."""
+    packaged = files("gateway") / "schemas" / f"{name}.cedarschema"
     if packaged.is_file():
         return packaged.read_text("utf-8")
-    return (Path(__file__).parent.parent / "schemas" / "gateway.cedarschema").read_text("utf-8")
+    return (Path(__file__).parent.parent / "schemas" / f"{name}.cedarschema").read_text("utf-8")
 
 
 def _told(problem: PolicyProblem, folder: Path) -> Problem:

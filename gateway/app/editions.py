@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.app.administering import admin_edition
 from gateway.app.parts import PartError, check_card_keys, host_names, issuers_of, prepare, signer_of, webhooks_of
 from gateway.app.peers import assertions_of, foreign_users, peer_files
 from gateway.app.telemetry import Telemetry
@@ -52,6 +53,7 @@ class Editions:
         self.state = "ok"
         """``ok``, or why the configuration on disk is not the one in force."""
         self.current = edition_of(published, signer_of(published.loaded.settings), telemetry, client)
+        self.admin = admin_edition(published, telemetry)
         self._count()
 
     def files(self) -> list[Path]:
@@ -94,9 +96,11 @@ class Editions:
         old, new, signer = self.published, found, self.current.signer
         signer = signer.succeeded_by(signer_of(new.loaded.settings))
         same = (old.snapshot.digest, old.loaded.settings) == (new.snapshot.digest, new.loaded.settings)
+        same = same and old.admin.digest == new.admin.digest
         if same and signer is self.current.signer:
             return
-        self.current = edition_of(found, signer, self._telemetry, self._client)
+        edition = edition_of(found, signer, self._telemetry, self._client)
+        self.current, self.admin = edition, admin_edition(found, self._telemetry)
         self.published = found
         self._count()
         snapshot = self.current.snapshot

@@ -38,11 +38,12 @@ STARTING = Standing(False, "starting", 0)
 
 
 class Identity:
-    """The three contexts that show the SVID, and the source that renews it."""
+    """The contexts that show the SVID, and the source that renews it."""
 
     def __init__(self, settings: Settings, telemetry: Telemetry, on_change: Callable[[Standing], None]) -> None:
         self.server = RotatingServer(telemetry.on_refused("data"))
         self.public = RotatingPublic()
+        self.admin = RotatingServer(telemetry.on_refused("admin"), optional=True)
         self.client = RotatingClient(telemetry.on_refused("upstream"))
         self._settings = settings
         self._telemetry = telemetry
@@ -139,6 +140,7 @@ class Identity:
         if material != self._held:
             try:
                 self.server.publish(material)
+                self.admin.publish(Material(self._shown or material.own, material.bundles))
                 if self._settings.identity.public is None:
                     self.public.publish(material.own)
             except ssl.SSLError as error:
@@ -158,11 +160,14 @@ class Identity:
             except ssl.SSLError as error:
                 raise PartError(f"identity.public: OpenSSL: {error.reason}") from None
             self._shown = pair
+            if self._held is not None:
+                self.admin.publish(Material(pair, self._held.bundles))
         self._faults.pop(_PUBLIC, None)
 
     def _withdraw(self) -> None:
         self._base, self._held, self._expires = None, None, 0
         self.server.withdraw()
+        self.admin.withdraw()
         self.client.withdraw()
         if self._settings.identity.public is None:
             self.public.withdraw()

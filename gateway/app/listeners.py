@@ -22,6 +22,8 @@ class Ports(Struct, frozen=True):
     data: int
     public: int
     health: int
+    admin: int | None = None
+    """None where the admin API is served on its socket only."""
 
 
 def new_listeners(gate: Gate, identity: Identity) -> Mapping[Listener, HttpListener]:

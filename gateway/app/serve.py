@@ -10,15 +10,18 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.app.administering import administer
 from gateway.app.bundles import Bundles
 from gateway.app.editions import Editions, end_unvouched
 from gateway.app.identity import STARTING, Identity, Standing
 from gateway.app.ids import new_id
 from gateway.app.listeners import Ports, new_listeners, start
 from gateway.app.parts import PartError, sealing_secret
+from gateway.app.revoking import Revoking
 from gateway.app.telemetry import Telemetry, open_telemetry
 from gateway.config.settings import Settings
 from gateway.config.watcher import changes
@@ -28,6 +31,7 @@ from gateway.identity.material import Material, MaterialError
 from gateway.identity.seal import AeadSealer, digest_key
 from gateway.proxy.gate import Gate
 from gateway.proxy.health import HealthListener, Readiness
+from gateway.proxy.revoked import Revoked
 from gateway.proxy.trust_bundle import Document, OwnBundle
 from gateway.proxy.upstream import Upstreams
 from gateway.publish import Published
@@ -36,6 +40,7 @@ from gateway.store.audit_file import AuditFile
 from gateway.store.bindings import SqlBindings
 from gateway.store.checkpoint_key import load_or_create
 from gateway.store.handles import SqlHandles
+from gateway.store.revocations import SqlRevocations
 from gateway.store.single_use import SqlSingleUse
 from gateway.store.sql import audit_path
 from gateway.store.state import open_state
@@ -73,15 +78,20 @@ async def serve(
         editions = Editions(path, published, environ, telemetry, lambda: identity.client.current)
         state = await _state(settings, stack)
         bundles = await _bundles(settings, identity, state, telemetry)
-        gate = _gate(editions, identity, sealing_secret(settings, environ), audit, telemetry, state, stack)
+        revoking = await _revoking(settings, state, telemetry, stack)
+        secret = sealing_secret(settings, environ)
+        gate = _gate(editions, identity, secret, audit, state, revoking.revoked, telemetry, stack)
         listeners = new_listeners(gate, identity)
-        health = HealthListener(lambda: watch.readiness(editions, bundles), telemetry.metrics.render)
+        health = HealthListener(lambda: watch.readiness(editions, bundles, revoking.revoked), telemetry.metrics.render)
         ports = await start(settings, listeners, health, stack)
+        admin = await administer(settings, lambda: editions.admin, gate, revoking, identity, telemetry, stack)
+        ports = msgspec.structs.replace(ports, admin=admin)
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(audit.run()),
                 tasks.create_task(identity.run(lambda: end_unvouched(gate))),
                 tasks.create_task(bundles.run()),
+                tasks.create_task(revoking.run(gate)),
                 tasks.create_task(_follow(editions, identity, gate, control.reload)),
             ]
             watch.serving = True
@@ -123,16 +133,22 @@ class Watch:
         """A commit worked."""
         self._audit_failed = float("-inf")
 
-    def readiness(self, editions: Editions, bundles: Bundles) -> Readiness:
-        """Ready while serving, not draining, with an SVID, and able to record."""
+    def readiness(self, editions: Editions, bundles: Bundles, revoked: Revoked) -> Readiness:
+        """Ready while serving, not draining, with an SVID, able to record, and aware of what is revoked."""
         listeners = "draining" if self.draining else "ok" if self.serving else "starting"
         audit = "failing" if time.monotonic() - self._audit_failed < AUDIT_SUSPECT_SECONDS else "ok"
-        checks = {"identity": self._identity.detail, "listeners": listeners, "audit": audit}
+        revocations = "ok" if revoked.current else "unknown"
+        checks = {
+            "identity": self._identity.detail,
+            "listeners": listeners,
+            "audit": audit,
+            "revocations": revocations,
+        }
         if bundles.said() != "ok":
             # Not a reason to take the instance away: whoever isn't of those domains is served.
             checks["trust_bundles"] = bundles.said()
         # All instances of a host share its agent: one that can't renew yet must not take all of them away.
-        ready = self._identity.usable and listeners == audit == "ok"
+        ready = self._identity.usable and listeners == audit == revocations == "ok"
         snapshot = editions.current.snapshot
         return Readiness(ready, snapshot.generation, snapshot.digest, editions.state, checks)
 
@@ -199,13 +215,22 @@ def _own_bundle(settings: Settings, identity: Identity, state: AsyncEngine) -> D
     return OwnBundle(domain, served.refresh_hint_seconds, lambda: identity.material, store, time.time).document
 
 
+async def _revoking(settings: Settings, state: AsyncEngine, telemetry: Telemetry, stack: AsyncExitStack) -> Revoking:
+    store = SqlRevocations(state, settings.store.path)
+    stack.push_async_callback(asyncio.to_thread, store.close)
+    revoking = Revoking(store, telemetry)
+    await revoking.start()
+    return revoking
+
+
 def _gate(
     editions: Editions,
     identity: Identity,
     secret: bytes,
     audit: SqlAuditLog,
-    telemetry: Telemetry,
     state: AsyncEngine,
+    revoked: Revoked,
+    telemetry: Telemetry,
     stack: AsyncExitStack,
 ) -> Gate:
     upstreams = Upstreams()
@@ -220,6 +245,7 @@ def _gate(
         single_use=SqlSingleUse(state),
         tasks=SqlTaskOwners(state),
         pins=SqlToolPins(state),
+        revoked=revoked,
         upstreams=upstreams,
         tracing=telemetry.tracing,
         metrics=telemetry.metrics,

@@ -9,9 +9,9 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.config.issuer_settings import IssuerSettings
-from gateway.config.problems import Fault
+from gateway.config.problems import Fault, suggest
 from gateway.config.rules import is_loopback
-from gateway.config.settings import Identity, Keys, Telemetry
+from gateway.config.settings import Identity, Keys, Listen, Telemetry
 
 
 class Sections(Struct, frozen=True, kw_only=True):
@@ -21,6 +21,8 @@ class Sections(Struct, frozen=True, kw_only=True):
     issuer: str | None = None
     identity: Identity | None = None
     issuers: tuple[IssuerSettings, ...] = ()
+    listen: Listen | None = None
+    public_url: str | None = None
     keys: Keys | None = None
     telemetry: Telemetry | None = None
 
@@ -33,6 +35,7 @@ def sections_of(fields: Mapping[str, Any]) -> Sections:
 def settings_faults(sections: Sections) -> Iterable[Fault]:
     """What is wrong between the sections; keys are those of the settings file."""
     yield from _issuer_faults(sections)
+    yield from _admin_faults(sections)
     if sections.environment == "production":
         yield from _production_faults(sections)
 
@@ -50,6 +53,22 @@ def _issuer_faults(sections: Sections) -> Iterable[Fault]:
             yield Fault(("issuers", index, "issuer"), message, "give the gateway an issuer URL of its own")
         names.add(issuer.name)
         urls.add(issuer.issuer)
+
+
+def _admin_faults(sections: Sections) -> Iterable[Fault]:
+    admin = None if sections.listen is None else sections.listen.admin
+    if admin is None:
+        return
+    known = {issuer.name for issuer in sections.issuers}
+    for index, name in enumerate(admin.issuers):
+        if name not in known:
+            place = ("listen", "admin", "issuers", index)
+            yield Fault(place, f"no issuer is named {name}", suggest(name, known) or "name one of issuers")
+    taken = {issuer.audience for issuer in sections.issuers if issuer.audience is not None}
+    routes = (f"{sections.public_url}/", f"{sections.issuer}/")
+    if admin.audience is not None and (admin.audience in taken or admin.audience.startswith(routes)):
+        message = "tokens for the data path have this audience, so every agent's user could administer"
+        yield Fault(("listen", "admin", "audience"), message, "give the admin API an audience of its own")
 
 
 def _production_faults(sections: Sections) -> Iterable[Fault]:

@@ -19,7 +19,7 @@ from gateway.config.policy_files import read_policies
 from gateway.config.problems import Fault, Problem, Problems, suggest
 from gateway.config.references import Declared, unknown_scopes
 from gateway.config.resources import Surroundings, read_registry, resource_of
-from gateway.config.settings import Identity, RouteSettings, Settings, Store
+from gateway.config.settings import Identity, RouteSettings, Settings, Store, admin_socket
 from gateway.config.typed_reader import TypedReader
 from gateway.config.yaml_source import Document, read_yaml
 from gateway.core.limits import Limits
@@ -75,6 +75,21 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded | Problems:
 
 def store_url(path: Path, environ: Mapping[str, str]) -> str | Problems:
     """``store.url`` alone: an auditor reads the log of a gateway whose other settings may be broken."""
+    fields = _fields(path, environ, ("store",))
+    if isinstance(fields, Problems):
+        return fields
+    store: Store = fields["store"]
+    return store.url
+
+
+def socket_of(path: Path, environ: Mapping[str, str]) -> Path | Problems:
+    """Where the gateway of the settings file serves its own user, whatever is wrong elsewhere in the file."""
+    fields = _fields(path, environ, ("listen", "store"))
+    return fields if isinstance(fields, Problems) else admin_socket(fields["listen"], fields["store"])
+
+
+def _fields(path: Path, environ: Mapping[str, str], wanted: Sequence[str]) -> Mapping[str, Any] | Problems:
+    """The good sections of a settings file, if the ``wanted`` are among them; else what is wrong with those."""
     problems: list[Problem] = []
     document = _read_document(path, problems)
     if document is None:
@@ -82,10 +97,10 @@ def store_url(path: Path, environ: Mapping[str, str]) -> str | Problems:
     document, _ = apply_overrides(document, Settings, environ)
     reader = TypedReader(document, path.absolute().parent, environ)
     _, fields = reader.read(Settings)
-    if "store" not in fields:
-        return Problems(tuple(found for found in reader.problems if found.key.startswith("store")))
-    store: Store = fields["store"]
-    return store.url
+    missing = tuple(name for name in wanted if name not in fields)
+    if missing:
+        return Problems(tuple(found for found in reader.problems if found.key.startswith(missing)))
+    return fields
 
 
 def configured_peers(path: Path, environ: Mapping[str, str]) -> Mapping[str, PeerSettings] | Problems:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from gateway.config.admin_settings import AdminListener
 from gateway.config.federation_settings import FederationSettings
 from gateway.config.issuer_settings import IssuerSettings
 from gateway.config.limit_settings import LimitSettings
@@ -76,11 +77,17 @@ class Listen(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data: DataListener = DataListener()
     public: PublicListener = PublicListener()
     health: HealthListener = HealthListener()
+    admin: Annotated[AdminListener | None, Meta(description="The admin API over TLS.")] = None
+    admin_socket: Annotated[
+        SocketPath | None,
+        Meta(description="Unix socket of the admin API for the gateway's own user; beside the store by default."),
+    ] = None
 
     def faults(self) -> Iterable[Fault]:
         """No two listeners on one address."""
         seen: dict[tuple[str, int], str] = {}
-        for key, listener in (("data", self.data), ("public", self.public), ("health", self.health)):
+        admin = () if self.admin is None else (("admin", self.admin),)
+        for key, listener in (("data", self.data), ("public", self.public), ("health", self.health), *admin):
             address = (listener.host, listener.port)
             if listener.port and address in seen:
                 message = f"{listener.host}:{listener.port} is also the address of listen.{seen[address]}"
@@ -302,3 +309,15 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def sealing_file(self) -> Path | None:
         """Where the sealing secret is generated; None if ``keys.sealing`` refers to one."""
         return None if self.keys.sealing is not None else self.store.path.with_name(f"{self.store.path.name}.sealing")
+
+    @property
+    def admin_socket(self) -> Path:
+        """Where the admin API is served to the gateway's own user."""
+        return admin_socket(self.listen, self.store)
+
+
+def admin_socket(listen: Listen, store: Store) -> Path:
+    """The path of the admin socket: the configured one, or one beside the store."""
+    return (
+        store.path.with_name(f"{store.path.name}.admin") if listen.admin_socket is None else Path(listen.admin_socket)
+    )

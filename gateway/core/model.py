@@ -101,6 +101,7 @@ class RootToken(Struct, frozen=True):
     expires: int
     digest: str
     """Hex SHA-256 of ``header.payload``."""
+    jti: str | None = None
 
 
 class ChainToken(Struct, frozen=True):
@@ -122,6 +123,9 @@ class ChainToken(Struct, frozen=True):
     purpose: str | None = None
     via: SpiffeId | None = None
     """The peer gateway that the chain came from."""
+    jti: str | None = None
+    parent: str | None = None
+    """``par_hash``: digest of the token that the last actor presented when this one was minted."""
 
 
 class HopToken(ChainToken, frozen=True):

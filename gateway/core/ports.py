@@ -1,12 +1,13 @@
 """Protocols that sibling packages share: who fulfils them is wired in ``app``."""
 
 from collections.abc import Collection, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from gateway.core.audit import Record
 from gateway.core.pins import Definition, Pin
+from gateway.core.revocation import Revocation
 
 
 class Binding(Struct, frozen=True):
@@ -39,6 +40,87 @@ class SingleUse(Protocol):
 
         Raises:
             StoreError: the store can't be asked; what can't be spent isn't accepted.
+        """
+        ...
+
+
+class Request(Struct, frozen=True):
+    """A write that may be sent again: the same ``key`` is the same write, and ``digest`` is of what it says."""
+
+    key: str
+    digest: str
+
+
+class Standing(Struct, frozen=True):
+    """A revocation as it stands, and how it was lifted if it was. ``lifted_at`` in Unix milliseconds."""
+
+    seq: int
+    """Place in the order of all changes; the newer of its own and its lift's."""
+    revocation: Revocation
+    lifted_at: int | None = None
+    lifted_by: str | None = None
+    lifted_why: str | None = None
+
+    def state(self, now: float) -> "State":
+        """Whether it holds at ``now`` (Unix seconds), and why not."""
+        if self.lifted_at is not None:
+            return "lifted"
+        return "in_force" if self.revocation.holds(now) else "expired"
+
+
+State = Literal["in_force", "expired", "lifted"]
+
+
+class Revocations(Protocol):
+    """What was revoked and lifted, shared by all processes of a deployment. Nothing is ever removed."""
+
+    async def append(self, revocation: Revocation, request: Request | None = None) -> Revocation | None:
+        """The revocation kept under ``request``: this one, or the one that the same request made before.
+
+        None where ``request.key`` was used for another write.
+
+        Raises:
+            StoreError: the store can't be asked; nothing was revoked.
+        """
+        ...
+
+    async def lift(self, revocation: str, by: str, reason: str, at: int) -> bool:
+        """Whether this ended it: False for an unknown one, and for one that was lifted before.
+
+        Raises:
+            StoreError: the store can't be asked; nothing was lifted.
+        """
+        ...
+
+    async def find(self, revocation: str) -> Standing | None:
+        """One revocation, in force or not.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def page(self, state: State | None, now: int, before: int | None, limit: int) -> tuple[Standing, ...]:
+        """The newest, made before the one of place ``before``; with ``state`` only those. ``now`` in Unix seconds.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def epoch(self) -> int:
+        """Grows with every change, whoever made it. Doesn't wait for writers.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def in_force(self, now: int) -> tuple[int, tuple[Revocation, ...]]:
+        """The epoch, and what was neither lifted nor has expired at ``now`` (Unix seconds).
+
+        Raises:
+            StoreError: the store can't be asked.
         """
         ...
 

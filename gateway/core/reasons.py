@@ -57,6 +57,10 @@ class Reason(StrEnum):
     ASSERTION_SPENT = "assertion_spent"
     PEER_REFUSED = "peer_refused"
 
+    REVOKED = "revoked"
+    TOKEN_REVOKED = "token_revoked"
+    REVOCATIONS_UNKNOWN = "revocations_unknown"
+
     NO_PERMIT = "no_permit"
     FORBIDDEN = "forbidden"
     APPROVAL_REQUIRED = "approval_required"
@@ -86,6 +90,9 @@ class Reason(StrEnum):
     SESSION_UNKNOWN = "session_unknown"
     TASK_UNKNOWN = "task_unknown"
     TOO_MANY_STREAMS = "too_many_streams"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    PRECONDITION_FAILED = "precondition_failed"
 
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
     UPSTREAM_IDENTITY = "upstream_identity"
@@ -237,6 +244,15 @@ _MEANINGS: dict[Reason, Meaning] = {
         "the gateway of another trust domain does not take the chain",
         "see the reason that it gave; its own record says more",
     ),
+    Reason.REVOKED: Meaning(
+        403,
+        "the agent, an agent of its chain, its user, the chain, or everything is revoked at present",
+        "ask an operator, who sees why with hopgate revocations list",
+    ),
+    Reason.TOKEN_REVOKED: Meaning(401, "the token, or the one that it was minted from, is revoked", "obtain a new one"),
+    Reason.REVOCATIONS_UNKNOWN: Meaning(
+        503, "the gateway can't tell whether something was revoked within the last second", "check the state store"
+    ),
     Reason.NO_PERMIT: Meaning(403, "no policy permits the call", "see the near misses of the decision"),
     Reason.FORBIDDEN: Meaning(403, "a policy forbids the call", "see the determining policies of the decision"),
     Reason.APPROVAL_REQUIRED: Meaning(403, "a person has to approve the call", "ask the groups named in the decision"),
@@ -301,6 +317,9 @@ _MEANINGS: dict[Reason, Meaning] = {
         404, "the task is not one of this caller on this route", "use the id that send returned"
     ),
     Reason.TOO_MANY_STREAMS: Meaning(429, "the limit of concurrent streams is reached", "close a stream and retry"),
+    Reason.NOT_FOUND: Meaning(404, "the admin API has no such thing", "list what there is, and look at the id"),
+    Reason.CONFLICT: Meaning(409, "it contradicts what was done before", "see the detail"),
+    Reason.PRECONDITION_FAILED: Meaning(412, "it was changed since it was read", "read it again, then decide"),
     Reason.UPSTREAM_UNREACHABLE: Meaning(
         502, "no connection to the upstream could be made", "check that the upstream runs and that its URL is right"
     ),

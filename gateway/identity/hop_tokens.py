@@ -50,9 +50,7 @@ def _facts(claims: Mapping[str, Any], idps: Mapping[str, str], digest: str, now:
         raise _forged("iat, exp and root_exp are out of order")
     if now >= root_expires:
         raise TokenError(Reason.CHAIN_EXPIRED, "the chain reached root_exp")
-    text(claims, "jti")
     scopes(claims, "scope")
-    optional_text(claims, "par_hash")
     return {
         "sub": text(claims, "sub"),
         "audience": text(claims, "aud"),
@@ -67,6 +65,8 @@ def _facts(claims: Mapping[str, Any], idps: Mapping[str, str], digest: str, now:
         "user": _user(claims, idps),
         "purpose": _purpose(claims),
         "via": _via(claims),
+        "jti": text(claims, "jti"),
+        "parent": optional_text(claims, "par_hash"),
     }
 
 

@@ -29,15 +29,16 @@ from gateway.identity.tls import (
 
 
 class RotatingServer:
-    """The TLS context of a listener that requires SVIDs, bound once and kept current."""
+    """The TLS context of a listener that requires SVIDs, or takes them, bound once and kept current."""
 
-    def __init__(self, on_refused: OnRefused, clock: Clock = time.time) -> None:
+    def __init__(self, on_refused: OnRefused, clock: Clock = time.time, *, optional: bool = False) -> None:
+        self._optional = optional
         self._on_refused = on_refused
         self._clock = clock
         self._current: GatedContext | None = None
         self._bundles: Mapping[str, frozenset[x509.Certificate]] = {}
         self._trust = 0
-        self.context = front_context(lambda: self._current, on_refused)
+        self.context = front_context(lambda: self._current, on_refused, optional=optional)
 
     def publish(self, material: Material) -> None:
         """Use ``material`` from the next handshake on.
@@ -47,7 +48,7 @@ class RotatingServer:
         """
         bundles = {domain: frozenset(roots) for domain, roots in material.bundles.items()}
         trust = self._trust + (bundles != self._bundles)
-        self._current = server_context(material, self._on_refused, self._clock, trust)
+        self._current = server_context(material, self._on_refused, self._clock, trust, optional=self._optional)
         self._bundles, self._trust = bundles, trust
 
     def withdraw(self) -> None:

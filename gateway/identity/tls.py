@@ -41,6 +41,8 @@ class Gate(Struct, frozen=True):
     on_refused: OnRefused
     trust: int = 0
     """The generation of the trust bundles that ``check`` goes by."""
+    optional: bool = False
+    """Whether a peer may show no certificate, and then is nobody."""
 
 
 class GatedContext(ssl.SSLContext):
@@ -87,15 +89,18 @@ class VerifiedPeerObject(ssl.SSLObject):
             raise TypeError("a verified connection was moved to a context without a gate")
         return context.gate
 
-    def verify(self, gate: Gate) -> Peer:
+    def verify(self, gate: Gate) -> Peer | None:
         """Who the peer is by ``gate``, from the chain that it presented; remembered on the connection.
+
+        None only where no certificate was shown and none is needed.
 
         Raises:
             PeerRejectedError: nobody acceptable; ``gate`` was told, and the connection has no peer now.
         """
         self.hopgate_peer = None
+        chain = _presented_chain(self)
         try:
-            self.hopgate_peer = gate.check(_presented_chain(self))
+            self.hopgate_peer = None if gate.optional and not chain else gate.check(chain)
         except PeerRejectedError as refusal:
             gate.on_refused(refusal.reason, refusal.detail)
             raise
@@ -103,19 +108,23 @@ class VerifiedPeerObject(ssl.SSLObject):
         return self.hopgate_peer
 
 
-def server_context(material: Material, on_refused: OnRefused, clock: Clock = time.time, trust: int = 0) -> GatedContext:
-    """For the data listener: a client certificate is required and must be a valid SVID."""
+def server_context(
+    material: Material, on_refused: OnRefused, clock: Clock = time.time, trust: int = 0, *, optional: bool = False
+) -> GatedContext:
+    """For the data listener: a client certificate is required, unless ``optional``, and must be a valid SVID."""
 
     def check(chain: Sequence[bytes]) -> Peer:
         return verify_peer(chain, material.bundles, clock(), "client")
 
-    context = _gated(ssl.PROTOCOL_TLS_SERVER, Gate(check, on_refused, trust))
+    context = _gated(ssl.PROTOCOL_TLS_SERVER, Gate(check, on_refused, trust, optional))
     _present(context, material.own)
     _trust(context, [root for roots in material.bundles.values() for root in roots])
     return context
 
 
-def front_context(current: Callable[[], GatedContext | None], on_refused: OnRefused) -> GatedContext:
+def front_context(
+    current: Callable[[], GatedContext | None], on_refused: OnRefused, *, optional: bool = False
+) -> GatedContext:
     """For a listener whose certificate and roots change while it is bound: each handshake moves to ``current``.
 
     Without a current one every handshake is refused. This context has no certificate and no roots itself,
@@ -125,7 +134,7 @@ def front_context(current: Callable[[], GatedContext | None], on_refused: OnRefu
     def nobody(chain: Sequence[bytes]) -> Peer:
         raise PeerRejectedError(Refusal.TRUST_DOMAIN, "there are no trust bundles at present")
 
-    front = _gated(ssl.PROTOCOL_TLS_SERVER, Gate(nobody, on_refused))
+    front = _gated(ssl.PROTOCOL_TLS_SERVER, Gate(nobody, on_refused, optional=optional))
     _move_to(front, current)
     return front
 
@@ -184,7 +193,7 @@ def _gated(protocol: "ssl._SSLMethod", gate: Gate) -> GatedContext:
     context = GatedContext(protocol)
     _harden(context)
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_mode = ssl.CERT_OPTIONAL if gate.optional else ssl.CERT_REQUIRED
     context.gate = gate
     context.sslobject_class = VerifiedPeerObject
     return context

@@ -10,6 +10,7 @@ from gateway.core.reasons import Reason
 from gateway.core.registry import Agent
 from gateway.proxy import crossing, handles
 from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.revoked import keys_after, keys_before
 
 
 async def present(passage: Passage, route: Route) -> Presented:
@@ -33,12 +34,23 @@ async def present(passage: Passage, route: Route) -> Presented:
 
 
 async def chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
-    """The chain of what was presented, for this caller.
+    """The chain of what was presented, for this caller; nothing of it is revoked.
 
     Raises:
-        HopError, TokenError: the caller may not begin or continue a chain with it (``core.delegation``).
+        HopError, TokenError: the caller may not begin or continue a chain with it (``core.delegation``), or it is
+            revoked, or nobody can tell (``proxy.revoked``).
         StoreError: the store of first presenters, or that of handles, can't be asked.
     """
+    registry = passage.snapshot.registry
+    # Before anything is bound: what is revoked leaves no trace but its record.
+    await gate.revoked.make_current()
+    gate.revoked.check(keys_before(passage.presented, passage.agent, route, registry))
+    chain = await _chain_of(gate, passage, route)
+    gate.revoked.check(keys_after(chain, passage.presented, route, registry))
+    return chain
+
+
+async def _chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
     way: Way = "header"
     delegated = await _delegated(gate, passage, route)
     if delegated is not None and passage.presented is None:
@@ -122,7 +134,11 @@ async def exchanged(
     token = passage.edition.tokens.verify_own(subject, now)
     passage.presented = token
     crossing.check_origin(passage, token)
-    return exchange.exchanged(agent, token, route, requested, snapshot.registry, now, snapshot.limits)
+    await gate.revoked.make_current()
+    gate.revoked.check(keys_before(token, agent, route, snapshot.registry))
+    made = exchange.exchanged(agent, token, route, requested, snapshot.registry, now, snapshot.limits)
+    gate.revoked.check(keys_after(made.chain, token, route, snapshot.registry))
+    return made
 
 
 def at(route: Route, base: str) -> Route:

@@ -23,6 +23,7 @@ from gateway.proxy.exchange import Answer
 from gateway.proxy.forward import finish
 from gateway.proxy.gate import Gate, Passage
 from gateway.proxy.refuse import DeniedError
+from gateway.proxy.revoked import keys_after, keys_of_receiver
 from gateway.proxy.webhooks import PREFIX, Hook, opened_hook
 from gateway.telemetry import semconv
 
@@ -44,6 +45,10 @@ async def deliver(gate: Gate, passage: Passage, route: Route) -> Answer:
     check_media(passage.headers, MEDIA)
     body = await passage.exchange.read_body(passage.limits.body_bytes, passage.limits.body_seconds)
     call = passage.call = push.read_delivery(parse_json(body, passage.limits), Uid(*hook.receiver))
+    chain, registry = _chain(agent, hook, passage), passage.snapshot.registry
+    await gate.revoked.make_current()
+    gate.revoked.check(keys_after(chain, None, route, registry))
+    gate.revoked.check(keys_of_receiver(call.resource, registry))
     await _check_task(gate, passage, route, hook, call.target)
     hop = passage.hop = Hop(
         id=passage.id,
@@ -52,7 +57,7 @@ async def deliver(gate: Gate, passage: Passage, route: Route) -> Answer:
         agent=agent.name,
         user=None,
         call=call,
-        chain=_chain(agent, hook, passage),
+        chain=chain,
         now=passage.at,
     )
     snapshot = passage.snapshot

@@ -19,10 +19,11 @@ from gateway.proxy import handles
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.exchange import Answer, Headers
 from gateway.proxy.gate import Gate, Passage, client_of
-from gateway.proxy.lease import Lease
+from gateway.proxy.lease import Lease, held
 from gateway.proxy.observe import server_of
 from gateway.proxy.refuse import observe_failure, record_outcome, reply_to
 from gateway.proxy.relay import Relay
+from gateway.proxy.revoked import keys_of_lease
 from gateway.proxy.upstream import UpstreamAnswer
 from gateway.telemetry import semconv
 
@@ -50,20 +51,25 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
     if hop.call.request_id is not None:
         # Any answer may be a stream: better refused now than once the upstream has done its work.
         _check_streams(gate, passage, relay)
-    with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, server_of(upstream)) as span:
-        adapter = adapter_of(hop.route.protocol)
-        trace = await handles.carried_on(gate, passage, grant, span.traceparent())
-        outgoing = adapter.encode(hop.call, passage.upstream_session, trace, snapshot)
-        with gate.metrics.stage("upstream"):
-            answer = await gate.upstreams.send(grant, upstream, outgoing, client_of(gate, passage), passage.limits)
-    try:
-        check_status(answer, passage, hop.call.http_method)
-        if answer.kind == "sse":
-            return await _open_stream(gate, passage, answer, relay)
-        return await _whole(gate, passage, answer, relay)
-    except BaseException:
-        answer.close()
-        raise
+    async with held(gate.waiting, hop, passage.exchange.vouched, passage.presented) as lease:
+        # Once more: since the chain was known the decision was recorded, and nothing has been sent yet.
+        gate.revoked.check(keys_of_lease(lease, snapshot.registry))
+        with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, server_of(upstream)) as span:
+            adapter = adapter_of(hop.route.protocol)
+            trace = await handles.carried_on(gate, passage, grant, span.traceparent())
+            outgoing = adapter.encode(hop.call, passage.upstream_session, trace, snapshot)
+            with gate.metrics.stage("upstream"):
+                answer = await gate.upstreams.send(grant, upstream, outgoing, client_of(gate, passage), passage.limits)
+        try:
+            check_status(answer, passage, hop.call.http_method)
+            whole = None if answer.kind == "sse" else await _whole(passage, answer, relay)
+        except BaseException:
+            answer.close()
+            raise
+    if whole is None:
+        return await _open_stream(gate, passage, answer, relay)
+    await finish(gate, passage, relay.outcome(whole.status))
+    return whole
 
 
 def check_status(answer: UpstreamAnswer, passage: Passage, http_method: str = "POST") -> None:
@@ -84,7 +90,7 @@ def check_status(answer: UpstreamAnswer, passage: Passage, http_method: str = "P
         raise UpstreamError(Reason.UPSTREAM_STATUS, f"the upstream answered {answer.status}")
 
 
-async def _whole(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Relay) -> Answer:
+async def _whole(passage: Passage, answer: UpstreamAnswer, relay: Relay) -> Answer:
     """A JSON body, or none where none is due."""
     # An empty answer accepts a message; the end of a session has a status of its own.
     status = answer.status if relay.http_method == "DELETE" else 202
@@ -98,7 +104,6 @@ async def _whole(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Re
     else:
         raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the answer is neither JSON nor an event stream")
     answer.close()
-    await finish(gate, passage, relay.outcome(status))
     return Answer(status, headers, body)
 
 
@@ -108,7 +113,11 @@ def _check_streams(gate: Gate, passage: Passage, relay: Relay) -> None:
 
 
 async def _open_stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Relay) -> Answer:
-    _check_streams(gate, passage, relay)
+    try:
+        _check_streams(gate, passage, relay)
+    except HopError:
+        answer.close()
+        raise
     stream = _stream(gate, passage, answer, relay)
     # Begun here, since closing a generator that never ran would skip its end.
     await anext(stream)
@@ -118,7 +127,7 @@ async def _open_stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, rel
 async def _stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Relay) -> AsyncIterator[bytes]:
     """The events on their way to the client. Ends with an answer, or with the reason why there is none."""
     error: HopError | None = HopError(Reason.INTERNAL_ERROR, "the stream broke off")
-    lease = Lease(relay.hop, answer.close, passage.exchange.vouched)
+    lease = Lease(relay.hop, answer.close, passage.exchange.vouched, passage.presented)
     gate.leases.add(lease)
     gate.streams[relay.caller] += 1
     gate.metrics.stream_opened(relay.protocol)

@@ -23,6 +23,7 @@ from gateway.proxy.edition import Edition
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.lease import Lease
 from gateway.proxy.problem import problem
+from gateway.proxy.revoked import Revoked
 from gateway.proxy.trust_bundle import Document
 from gateway.proxy.upstream import Upstreams
 from gateway.telemetry import semconv
@@ -46,6 +47,7 @@ class Gate:
     single_use: SingleUse
     tasks: TaskOwners
     pins: ToolPins
+    revoked: Revoked
     upstreams: Upstreams
     tracing: Tracing
     metrics: Metrics
@@ -62,6 +64,8 @@ class Gate:
     """Open streams by caller, for the limit."""
     leases: set[Lease] = field(default_factory=set)
     """Of the streams that are open, to be decided again when a generation changes."""
+    waiting: set[Lease] = field(default_factory=set)
+    """Of the hops whose upstream has not answered yet, to be cut off when they are revoked."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when hops that outlast the graceful stop are ended."""
 

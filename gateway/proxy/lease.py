@@ -1,17 +1,22 @@
 """How long a stream may go on: to the end of its chain and certificate, and as long as policy still permits it."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from gateway.core.errors import HopError
-from gateway.core.model import Hop
+from gateway.core.model import Hop, Presented
 from gateway.core.reasons import Reason
 
 
 class Lease:
     """One open stream's. ``end`` closes the upstream; whoever reads the stream finds ``ended`` set."""
 
-    def __init__(self, hop: Hop, close: Callable[[], None], vouched: Callable[[], bool]) -> None:
+    def __init__(
+        self, hop: Hop, close: Callable[[], None], vouched: Callable[[], bool], presented: Presented = None
+    ) -> None:
         self.hop = hop
+        self.presented = presented
         self.vouched = vouched
         """Whether today's trust bundles vouch for the caller's connection."""
         self.ended: HopError | None = None
@@ -22,5 +27,31 @@ class Lease:
 
     def end(self, detail: str) -> None:
         """The stream is over: ``detail`` says why."""
-        self.ended = HopError(Reason.LEASE_ENDED, detail)
+        self.revoke(HopError(Reason.LEASE_ENDED, detail))
+
+    def revoke(self, why: HopError) -> None:
+        """The stream is over, as ``why`` tells."""
+        self.ended = why
         self._close()
+
+
+@asynccontextmanager
+async def held(leases: set[Lease], hop: Hop, vouched: Callable[[], bool], presented: Presented) -> AsyncIterator[Lease]:
+    """One of ``leases`` for as long as the block runs, which is cut off when it ends.
+
+    Raises:
+        HopError: why it ended.
+    """
+    loop = asyncio.get_running_loop()
+    cut = asyncio.timeout(None)
+    lease = Lease(hop, lambda: cut.reschedule(loop.time()), vouched, presented)
+    try:
+        async with cut:
+            leases.add(lease)
+            yield lease
+    except TimeoutError:
+        if lease.ended is None:
+            raise
+        raise lease.ended from None
+    finally:
+        leases.discard(lease)

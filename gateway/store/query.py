@@ -13,7 +13,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, Select, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.core.audit import AnyRecord, DecisionRecord, Fault, OutcomeRecord, RefusedRecord, Row, decode
+from gateway.core.audit import AdminRecord, AnyRecord, DecisionRecord, Fault, OutcomeRecord, RefusedRecord, Row, decode
 from gateway.core.errors import StoreError
 from gateway.core.reasons import Reason
 from gateway.store.audit_rows import SEARCHED, policies_of, search_columns
@@ -106,6 +106,20 @@ class AuditReader:
         alone = self._hops("hop", key)
         txns = {record.chain.txn for record in alone if isinstance(record, DecisionRecord)}
         return self._hops("txn", txns.pop()) if txns else alone
+
+    def administration(self, limit: int = 100) -> tuple[AdminRecord, ...]:
+        """The newest records of who administered, or tried to, newest first.
+
+        Raises:
+            StoreError: AUDIT_UNAVAILABLE.
+        """
+        query = select(records.c.payload).where(records.c.kind == "admin").order_by(records.c.at.desc()).limit(limit)
+        found: list[AdminRecord] = []
+        for path in self.paths:
+            with _reading(path) as connection:
+                rows = [_decoded(row.payload) for row in connection.execute(query)]
+            found.extend(record for record in rows if isinstance(record, AdminRecord))
+        return tuple(sorted(found, key=lambda record: (record.at, record.seq), reverse=True)[:limit])
 
     def rows(self) -> Iterator[Row]:
         """Every stored row, file by file in the order written.

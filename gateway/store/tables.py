@@ -112,3 +112,21 @@ trust_bundles = Table(
     Column("fetched", BigInteger, nullable=False),
 )
 """The last good bundle document of each trust domain; of the own one only sequence and digest."""
+revocations = Table(
+    "revocations",
+    state,
+    Column("seq", _ENTRY, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("target", LargeBinary),
+    Column("expires", BigInteger),
+    Column("request_key", Text, unique=True),
+    Column("request_digest", Text),
+    sqlite_autoincrement=True,
+)
+"""Append-only: a revocation is a row ``made``, its lift a second one, ``lifted``, of the same ``id``."""
+
+Index("revocations_event", revocations.c.id, revocations.c.event, unique=True)

@@ -100,6 +100,15 @@ class Metrics:
             ["trust_domain"],
             registry=registry,
         )
+        self._revocations = Gauge(
+            semconv.METRIC_REVOCATIONS, "revocations that this process enforces", registry=registry
+        )
+        self._revocation_epoch = Gauge(
+            semconv.METRIC_REVOCATION_EPOCH, "last change of revocations that this process knows", registry=registry
+        )
+        self._revocation_failures = Counter(
+            semconv.METRIC_REVOCATION_FAILURES, "times that the store could not say what is revoked", registry=registry
+        )
 
     def decided(self, verdict: Verdict, reason: Reason, protocol: ProtocolName) -> None:
         """A hop ended with a decision, or with an error in its place."""
@@ -192,6 +201,15 @@ class Metrics:
     def identity_failed(self) -> None:
         """A certificate could not be renewed or used."""
         self._identity_failures.inc()
+
+    def revocations_known(self, in_force: int, epoch: int) -> None:
+        """The process enforces ``in_force`` revocations, as of the change ``epoch``."""
+        self._revocations.set(in_force)
+        self._revocation_epoch.set(epoch)
+
+    def revocations_failed(self) -> None:
+        """The store could not say what is revoked."""
+        self._revocation_failures.inc()
 
     def evaluated(self, policies: Iterable[PolicyId], at: float) -> None:
         """``policies`` determined a decision at Unix time ``at``; those of an older snapshot are passed over."""

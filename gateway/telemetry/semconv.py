@@ -71,6 +71,9 @@ METRIC_UPSTREAM_ERRORS: Final = "hopgate_upstream_errors"
 METRIC_TOOLS_CHANGED: Final = "hopgate_tool_definitions_changed"
 METRIC_BUNDLE_FETCHED: Final = "hopgate_trust_bundle_fetched_timestamp_seconds"
 METRIC_BUNDLE_FAILURES: Final = "hopgate_trust_bundle_failures"
+METRIC_REVOCATIONS: Final = "hopgate_revocations_in_force"
+METRIC_REVOCATION_EPOCH: Final = "hopgate_revocation_epoch"
+METRIC_REVOCATION_FAILURES: Final = "hopgate_revocation_reads_failed"
 METRIC_BUILD: Final = "hopgate_build"
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.ports import Bindings, Handles, SingleUse, TaskOwners, ToolPins
+from gateway.core.ports import Bindings, Handles, Revocations, SingleUse, TaskOwners, ToolPins
 from gateway.store.bindings import SqlBindings
 from gateway.store.handles import SqlHandles
+from gateway.store.revocations import SqlRevocations
 from gateway.store.single_use import SqlSingleUse
+from gateway.store.sql import database_path
 from gateway.store.state import open_state
 from gateway.store.task_owners import SqlTaskOwners
 from gateway.store.tool_pins import SqlToolPins
@@ -35,6 +37,7 @@ class Store:
     tool_pins: ToolPins
     single_use: SingleUse
     handles: Handles
+    revocations: Revocations
 
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
@@ -53,6 +56,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Store]:
         engine = await open_state(urls[request.param])
+        revocations = SqlRevocations(engine, database_path(urls[request.param]))
         try:
             yield Store(
                 SqlBindings(engine),
@@ -60,8 +64,10 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> 
                 SqlToolPins(engine, clock),
                 SqlSingleUse(engine),
                 SqlHandles(engine),
+                revocations,
             )
         finally:
+            revocations.close()
             await engine.dispose()
 
     return opened

@@ -4,9 +4,11 @@ Pure: time, ids, keys and storage are the caller's.
 """
 
 from gateway.core.audit.build import Attempt, decision_record, outcome_record, refused_record
-from gateway.core.audit.canonical import Digest, canonical, digest, token_digest
+from gateway.core.audit.canonical import Digest, canonical, canonical_value, digest, token_digest
 from gateway.core.audit.chain import Sealed, Signer, begin, checkpoint, extend, link, signed_bytes
 from gateway.core.audit.record import (
+    AdminCaller,
+    AdminRecord,
     AnyRecord,
     ChainFacts,
     CheckpointRecord,
@@ -28,6 +30,8 @@ from gateway.core.audit.tree import Node, forest
 from gateway.core.audit.verify import Beyond, Fault, Report, Row, verify
 
 __all__ = [
+    "AdminCaller",
+    "AdminRecord",
     "AnyRecord",
     "Attempt",
     "Beyond",
@@ -53,6 +57,7 @@ __all__ = [
     "Workload",
     "begin",
     "canonical",
+    "canonical_value",
     "checkpoint",
     "decision_record",
     "decode",

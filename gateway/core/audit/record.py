@@ -193,7 +193,43 @@ class OutcomeRecord(Record, frozen=True, kw_only=True, tag="outcome"):
     """From the decision to the end of the answer."""
 
 
-AnyRecord = GenesisRecord | CheckpointRecord | DecisionRecord | RefusedRecord | OutcomeRecord
+class AdminCaller(Struct, frozen=True, kw_only=True):
+    """Who administers, and how they were known."""
+
+    id: str
+    """``<idp>|<subject>``, an agent's SPIFFE ID, or ``socket:<uid>``."""
+    via: Literal["oidc", "mtls", "socket"]
+    """``socket`` is the override on the gateway's host: no policy was asked."""
+    name: str | None = None
+    """Registered agent name; the system's name of the user on a socket."""
+    roles: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    x5t: str | None = None
+    process: int | None = None
+
+
+class AdminRecord(Record, frozen=True, kw_only=True, tag="admin"):
+    """Somebody administers the gateway, or may not. Committed before it takes effect."""
+
+    caller: AdminCaller
+    action: str
+    """``view``, ``revoke``, ``halt``, ``lift``; empty where the request ended before that was known."""
+    method: str
+    path: str
+    verdict: Literal["permit", "deny", "refused", "failed"]
+    """``failed``: permitted, and recorded so, but then it could not be done."""
+    reason: Reason
+    detail: str = ""
+    request: Raw = field(default_factory=lambda: Raw(b"null"))
+    """What was asked for, in the clear."""
+    policies: tuple[str, ...] = ()
+    """Ids of the admin policies that decided."""
+    bundle: str = ""
+    """Digest of the admin bundle."""
+    generation: int = 0
+
+
+AnyRecord = GenesisRecord | CheckpointRecord | DecisionRecord | RefusedRecord | OutcomeRecord | AdminRecord
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _DECODER: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)

@@ -105,7 +105,7 @@ def parse(source: PolicySource) -> tuple[Rule, ...] | tuple[Problem, ...]:
     rules: list[Rule] = []
     problems: list[Problem] = []
     for index, statement in enumerate(found):
-        parsed = _parse_one(statement)
+        parsed = parse_one(statement)
         if isinstance(parsed, Problem):
             problems.append(parsed)
             continue
@@ -116,7 +116,8 @@ def parse(source: PolicySource) -> tuple[Rule, ...] | tuple[Problem, ...]:
     return tuple(problems) or tuple(rules)
 
 
-def _parse_one(statement: Statement) -> pst.Template | Problem:
+def parse_one(statement: Statement) -> pst.Template | Problem:
+    """The policy of one statement under Cedar's own name, or why it is none."""
     try:
         parsed = policies_to_pst(statement.text)
     except ValueError as error:

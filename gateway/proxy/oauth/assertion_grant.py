@@ -1,8 +1,8 @@
 """The assertion grant (RFC 7523): a peer gateway redeems its assertion for a token to one route here (TOKENS §3).
 
-The order is: a peer's own certificate, a genuine assertion, what of it counts here, used for the first time, its
-``txn`` nobody else's, recorded; then the token. Doesn't decide the call that the token is for: that is decided when
-it comes.
+The order is: a peer's own certificate, a genuine assertion, what of it counts here, nothing of it revoked, used for
+the first time, its ``txn`` nobody else's, recorded; then the token. Doesn't decide the call that the token is for:
+that is decided when it comes.
 """
 
 from gateway.core import federation
@@ -16,6 +16,7 @@ from gateway.protocols.token_request import TokenRequest, invalid
 from gateway.proxy import chains, crossing
 from gateway.proxy.gate import Gate, Passage
 from gateway.proxy.oauth.grant import Grant, Issued
+from gateway.proxy.revoked import keys_after
 from gateway.telemetry import semconv
 
 ACTION = "federateChain"
@@ -38,6 +39,8 @@ async def issue(gate: Gate, passage: Passage, client: Peer, request: TokenReques
     route = _target(passage, request)
     found, peer = await edition.assertions.verify(request.need("assertion"), client, route.resource, now)
     chain = federation.transcribe(found, peer, snapshot.registry, snapshot.trust_domain, now, passage.limits)
+    await gate.revoked.make_current()
+    gate.revoked.check((("agent", "", client.spiffe_id), *keys_after(chain, None, route, snapshot.registry)))
     await _spend(gate, found, peer, now)
     chain = await crossing.bound(gate, chain, found.root_expires, now)
     minted = _mint(gate, passage, client, route, chain)

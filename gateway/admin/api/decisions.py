@@ -1,0 +1,121 @@
+"""``/api/v1/decisions``: who did what, by whose authority. The log that ``hopgate audit`` reads."""
+
+import asyncio
+import re
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gateway.admin.cursor import CURSOR_CHARS, opened, sealed
+from gateway.admin.endpoint import Asked, Endpoint, Office, Told
+from gateway.core.administration import Question
+from gateway.core.audit import Node, forest
+from gateway.core.errors import HopError
+from gateway.core.reasons import Reason
+from gateway.store.query import Cursor, Filters, Found
+
+PATH = "/api/v1/decisions"
+COLLECTION = "decisions"
+_UID = re.compile(r'([A-Za-z_][\w:]{0,64})::"(.*)"', re.DOTALL)
+_Text = Annotated[str, Meta(max_length=2048)] | None
+_Moment = Annotated[int, Meta(ge=0, le=2**53)] | None
+
+
+class Search(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which decisions and refusals; all given filters must fit."""
+
+    agent: _Text = None
+    """Registered name, or the SPIFFE ID of one that isn't registered."""
+    user: _Text = None
+    policy: _Text = None
+    action: _Text = None
+    resource: _Text = None
+    """``ledger/pay``, or ``Tool::"ledger/pay"``."""
+    verdict: Literal["permit", "ask", "deny", "refused"] | None = None
+    since: _Moment = None
+    """Unix milliseconds; inclusive."""
+    until: _Moment = None
+    """Unix milliseconds; exclusive."""
+    trace_id: _Text = None
+    txn: _Text = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    cursor: Annotated[str, Meta(max_length=CURSOR_CHARS)] = ""
+
+
+class Page(Struct, frozen=True):
+    """Newest first. ``next`` is the cursor of what follows; null at the end."""
+
+    decisions: tuple[Found, ...]
+    next: str | None
+
+
+class Decision(Struct, frozen=True):
+    """One decision, how the hop ended, and the chain that it is part of: each root with the hops below it."""
+
+    decision: Found
+    chain: tuple[Node, ...]
+
+
+async def _may_view(office: Office, asked: Asked) -> Question:
+    return Question("view", COLLECTION)
+
+
+async def _list(office: Office, asked: Asked) -> Told:
+    search: Search = asked.query
+    filters = msgspec.structs.replace(search, limit=1, cursor="")
+    before = None
+    if search.cursor:
+        before = msgspec.json.decode(opened(office.sealer, search.cursor, [COLLECTION, filters]), type=Cursor)
+    page = await asyncio.to_thread(lambda: office.decisions().query(_filters(search, before)))
+    following = None if page.next is None else sealed(office.sealer, page.next, [COLLECTION, filters])
+    return Told(Page(page.found, following))
+
+
+async def _get(office: Office, asked: Asked) -> Told:
+    roots = forest(await asyncio.to_thread(lambda: office.decisions().chain(asked.names["id"])))
+    node = _find(roots, asked.names["id"])
+    if node is None:
+        raise HopError(Reason.NOT_FOUND, "there is no decision with this id")
+    return Told(Decision(Found(node.record, node.outcome), roots))
+
+
+def _find(nodes: tuple[Node, ...], wanted: str) -> Node | None:
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node.record.hop == wanted:
+            return node
+        waiting.extend(node.children)
+    return None
+
+
+def _filters(search: Search, before: Cursor | None) -> Filters:
+    uid = _UID.fullmatch(search.resource or "")
+    return Filters(
+        agent=search.agent,
+        user=search.user,
+        policy=search.policy,
+        action=search.action,
+        resource=search.resource if uid is None else uid[2],
+        resource_type=None if uid is None else uid[1],
+        verdict=search.verdict,
+        since=search.since,
+        until=search.until,
+        trace_id=search.trace_id,
+        txn=search.txn,
+        before=before,
+        limit=search.limit,
+    )
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        method="GET", path=PATH, summary="Decisions and refusals, newest first.", question=_may_view, handle=_list,
+        query=Search, answer=Page,
+    ),
+    Endpoint(
+        method="GET", path=f"{PATH}/{{id}}", summary="One decision with its chain.", question=_may_view, handle=_get,
+        answer=Decision,
+    ),
+)  # fmt: skip
