@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.app.editions import Editions, end_unvouched
 from gateway.app.identity import STARTING, Identity, Standing
@@ -31,6 +32,8 @@ from gateway.store.audit import SqlAuditLog
 from gateway.store.audit_file import AuditFile
 from gateway.store.bindings import SqlBindings
 from gateway.store.checkpoint_key import load_or_create
+from gateway.store.live_chains import SqlLiveChains
+from gateway.store.pulse import Pulse
 from gateway.store.sql import audit_path
 from gateway.store.state import open_state
 from gateway.store.task_owners import SqlTaskOwners
@@ -64,13 +67,16 @@ async def serve(
         identity = Identity(settings, telemetry, watch.identity_is)
         await identity.start()
         editions = Editions(path, published, environ, telemetry)
-        gate = await _gate(editions, identity, sealing_secret(settings, environ), audit, telemetry, stack)
+        state = await _state(settings, stack)
+        pulse = Pulse(state)
+        gate = _gate(editions, identity, sealing_secret(settings, environ), audit, telemetry, stack, (state, pulse))
         listeners = new_listeners(gate, identity)
         health = HealthListener(lambda: watch.readiness(editions), telemetry.metrics.render)
         ports = await start(settings, listeners, health, stack)
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(audit.run()),
+                tasks.create_task(pulse.run()),
                 tasks.create_task(identity.run(lambda: end_unvouched(gate))),
                 tasks.create_task(_follow(editions, identity, gate, control.reload)),
             ]
@@ -156,19 +162,25 @@ def _audit(settings: Settings, telemetry: Telemetry, watch: Watch, stack: AsyncE
     return audit
 
 
-async def _gate(
+async def _state(settings: Settings, stack: AsyncExitStack) -> AsyncEngine:
+    try:
+        state = await open_state(settings.store.url)
+    except StoreError as error:
+        raise PartError(f"store.url: {error.detail}") from None
+    stack.push_async_callback(state.dispose)
+    return state
+
+
+def _gate(
     editions: Editions,
     identity: Identity,
     secret: bytes,
     audit: SqlAuditLog,
     telemetry: Telemetry,
     stack: AsyncExitStack,
+    store: tuple[AsyncEngine, Pulse],
 ) -> Gate:
-    try:
-        state = await open_state(editions.published.loaded.settings.store.url)
-    except StoreError as error:
-        raise PartError(f"store.url: {error.detail}") from None
-    stack.push_async_callback(state.dispose)
+    state, pulse = store
     upstreams = Upstreams()
     stack.push_async_callback(upstreams.close)
     return Gate(
@@ -176,7 +188,8 @@ async def _gate(
         client=lambda: identity.client.current,
         sealer=AeadSealer(secret),
         audit=audit,
-        bindings=SqlBindings(state),
+        bindings=SqlBindings(state, pulse),
+        live_chains=SqlLiveChains(state),
         tasks=SqlTaskOwners(state),
         pins=SqlToolPins(state),
         upstreams=upstreams,

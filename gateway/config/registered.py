@@ -56,6 +56,7 @@ def agent(name: str, entry: AgentEntry) -> Agent:
         scopes=entry.scopes,
         entry_point=entry.entry_point,
         clients=entry.clients,
+        live_ancestry=entry.live_ancestry,
         status=entry.status,
         tags=entry.tags,
         upstream=upstream,

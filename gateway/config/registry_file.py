@@ -97,6 +97,13 @@ class AgentEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ] = False
     clients: Annotated[Labels, Meta(description="OAuth clients whose user tokens it may begin a chain with.")] = ()
     tags: Annotated[Mapping[Label, Annotated[str, Meta(max_length=256)]], Meta(description="Free labels.")] = {}
+    live_ancestry: Annotated[
+        Literal["raise", "deny", "observe"],
+        Meta(
+            description="A chain that it begins while it works in another one of the same user, or without a user: "
+            "`raise` shows policies the depth that it may hide, `deny` refuses, `observe` only records."
+        ),
+    ] = "raise"
     status: Annotated[Literal["active", "suspended"], Meta(description="A suspended agent is refused.")] = "active"
     upstream: Annotated[
         AgentUpstream | None, Meta(description="Set where the agent can be called through `/a2a/<agent>`.")

@@ -95,6 +95,8 @@ class RootToken(Struct, frozen=True):
     expires: int
     digest: str
     """Hex SHA-256 of ``header.payload``."""
+    shared_by: frozenset[str] = frozenset()
+    """Agents that may each begin a chain of their own with it."""
 
 
 class HopToken(Struct, frozen=True):
@@ -119,6 +121,14 @@ class HopToken(Struct, frozen=True):
 Presented = RootToken | HopToken | None
 
 
+class Ancestry(Struct, frozen=True):
+    """Live chains that the agent which begins another was delegated to in: its possible parents."""
+
+    depth: int
+    """The deepest at which the agent takes part."""
+    txns: tuple[str, ...]
+
+
 class Chain(Struct, frozen=True):
     """Verified delegation: from the person through every agent to the caller of this hop."""
 
@@ -138,6 +148,8 @@ class Chain(Struct, frozen=True):
     """OAuth client id of a root token's client."""
     reentry: bool = False
     purpose: str | None = None
+    live: Ancestry | None = None
+    """Only of a chain that an agent begins while it works in others (``core.ancestry``)."""
 
     @property
     def depth(self) -> int:

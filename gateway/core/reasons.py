@@ -44,6 +44,7 @@ class Reason(StrEnum):
     CHAIN_FORGED = "chain_forged"
     CHAIN_EXPIRED = "chain_expired"
     DEPTH_EXCEEDED = "depth_exceeded"
+    LIVE_ANCESTRY = "live_ancestry"
 
     NO_PERMIT = "no_permit"
     FORBIDDEN = "forbidden"
@@ -180,6 +181,11 @@ _MEANINGS: dict[Reason, Meaning] = {
     ),
     Reason.DEPTH_EXCEEDED: Meaning(
         403, "the chain is longer than its maximum depth", "shorten the chain of delegations"
+    ),
+    Reason.LIVE_ANCESTRY: Meaning(
+        403,
+        "the agent begins a chain while it works in another one, which its registration forbids",
+        "continue with the hop token that the agent received, or wait until that chain is over",
     ),
     Reason.NO_PERMIT: Meaning(403, "no policy permits the call", "see the near misses of the decision"),
     Reason.FORBIDDEN: Meaning(403, "a policy forbids the call", "see the determining policies of the decision"),

@@ -12,6 +12,7 @@ from gateway.core.model import Route, SpiffeId, Uid
 
 RiskLevel = Literal["low", "medium", "high"]
 Status = Literal["active", "suspended"]
+LiveMode = Literal["raise", "deny", "observe"]
 RISK: dict[RiskLevel, int] = {"low": 1, "medium": 2, "high": 3}
 
 
@@ -57,6 +58,8 @@ class Agent(Struct, frozen=True, kw_only=True):
     entry_point: bool = False
     clients: tuple[str, ...] = ()
     """OAuth client ids whose root tokens it may begin a chain with."""
+    live_ancestry: LiveMode = "raise"
+    """What becomes of a chain that it begins while it works in another one (``core.ancestry``)."""
     status: Status = "active"
     tags: Mapping[str, str] = {}
     upstream: Upstream | None = None

@@ -50,6 +50,7 @@ def read_root_token(
         scopes=issuer.scopes(_token_scopes(claims)),
         expires=expires,
         digest=digest,
+        shared_by=issuer.shared_by,
     )
 
 

@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from gateway.core.errors import HopError
 from gateway.core.limits import Limits
 from gateway.core.model import Call, Chain, Hop, Presented, Route
-from gateway.core.ports import AuditLog, Bindings, Sealer, TaskOwners, ToolPins
+from gateway.core.ports import AuditLog, Bindings, LiveChains, Sealer, TaskOwners, ToolPins
 from gateway.core.reasons import Reason
 from gateway.core.registry import Agent
 from gateway.core.snapshot import Snapshot
@@ -39,6 +39,7 @@ class Gate:
     sealer: Sealer
     audit: AuditLog
     bindings: Bindings
+    live_chains: LiveChains
     tasks: TaskOwners
     pins: ToolPins
     upstreams: Upstreams

@@ -97,6 +97,7 @@ class Pipeline:
         decision, minted = await self._decide(passage, hop)
         if minted is None:
             return await cards.answer(gate, passage, decision)
+        await chains.join(gate, passage, hop)
         grant = Grant(await webhooks.substituted(gate, passage, hop), decision, minted)
         if call.action == "getExtendedCard":
             return await cards.extended(gate, passage, grant)

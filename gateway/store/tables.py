@@ -92,3 +92,15 @@ single_use = Table(
     Column("expires", BigInteger, nullable=False),
 )
 Index("single_use_expires", single_use.c.expires)
+
+live_chains = Table(
+    "live_chains",
+    state,
+    Column("agent", Text, primary_key=True),
+    Column("sub", Text, primary_key=True),
+    Column("txn", Text, primary_key=True),
+    Column("depth", Integer, nullable=False),
+    Column("root_expires", BigInteger, nullable=False),
+)
+Index("live_chains_root_expires", live_chains.c.root_expires)
+"""Agents that were delegated to, by SPIFFE ID, in chains that aren't over."""

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.ports import Bindings, SingleUse, TaskOwners, ToolPins
+from gateway.core.ports import Bindings, LiveChains, SingleUse, TaskOwners, ToolPins
 from gateway.store.bindings import SqlBindings
+from gateway.store.live_chains import SqlLiveChains
+from gateway.store.pulse import Pulse
 from gateway.store.single_use import SqlSingleUse
 from gateway.store.state import open_state
 from gateway.store.task_owners import SqlTaskOwners
@@ -33,6 +35,7 @@ class Store:
     task_owners: TaskOwners
     tool_pins: ToolPins
     single_use: SingleUse
+    live_chains: LiveChains
 
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
@@ -52,11 +55,14 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> 
     async def opened() -> AsyncIterator[Store]:
         engine = await open_state(urls[request.param])
         try:
+            pulse = Pulse(engine)
+            await pulse.beat()
             yield Store(
-                SqlBindings(engine),
+                SqlBindings(engine, pulse),
                 SqlTaskOwners(engine, clock),
                 SqlToolPins(engine, clock),
                 SqlSingleUse(engine),
+                SqlLiveChains(engine),
             )
         finally:
             await engine.dispose()

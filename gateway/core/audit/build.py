@@ -187,6 +187,8 @@ def _chain(chain: Chain) -> ChainFacts:
         client=chain.client,
         reentry=chain.reentry,
         purpose=chain.purpose,
+        possible_parents=() if chain.live is None else chain.live.txns,
+        live_depth=0 if chain.live is None else chain.live.depth,
     )
 
 

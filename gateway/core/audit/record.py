@@ -90,6 +90,10 @@ class ChainFacts(Struct, frozen=True, kw_only=True):
     client: str = ""
     reentry: bool = False
     purpose: str | None = None
+    possible_parents: tuple[str, ...] = ()
+    """``txn`` of live chains that the agent worked in when it began this one, the deepest first, at most 16."""
+    live_depth: int = 0
+    """The deepest at which it took part in them."""
 
 
 class MatchedValue(Struct, frozen=True):
