@@ -23,6 +23,7 @@ from gateway.config.settings import Settings
 from gateway.config.watcher import changes
 from gateway.core.audit import CheckpointRecord, encode
 from gateway.core.errors import StoreError
+from gateway.identity.mint_cache import MintCache
 from gateway.identity.seal import AeadSealer, digest_key
 from gateway.proxy.gate import Gate
 from gateway.proxy.health import HealthListener, Readiness
@@ -192,6 +193,7 @@ def _gate(
         live_chains=SqlLiveChains(state),
         tasks=SqlTaskOwners(state),
         pins=SqlToolPins(state),
+        mint_cache=MintCache(),
         upstreams=upstreams,
         tracing=telemetry.tracing,
         metrics=telemetry.metrics,

@@ -24,4 +24,6 @@ class Limits(Struct, frozen=True, kw_only=True):
     graceful_stop_seconds: float = 20.0
     max_depth: int = 8
     access_ttl_seconds: int = 120
+    minted_kept: int = 10_000
+    minted_margin_seconds: int = 60
     root_ttl_seconds: int = 900

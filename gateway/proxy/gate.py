@@ -17,6 +17,7 @@ from gateway.core.reasons import Reason
 from gateway.core.registry import Agent
 from gateway.core.snapshot import Snapshot
 from gateway.identity.material import MaterialError
+from gateway.identity.mint_cache import MintCache
 from gateway.identity.rotation import ClientIdentity
 from gateway.proxy.edition import Edition
 from gateway.proxy.exchange import Exchange
@@ -42,6 +43,7 @@ class Gate:
     live_chains: LiveChains
     tasks: TaskOwners
     pins: ToolPins
+    mint_cache: MintCache
     upstreams: Upstreams
     tracing: Tracing
     metrics: Metrics

@@ -66,6 +66,9 @@ class Metrics:
             semconv.METRIC_TOOLS_CHANGED, "tool definitions found that are not approved", registry=registry
         )
         self._minted = Counter(semconv.METRIC_TOKENS_MINTED, "hop tokens minted", registry=registry)
+        self._reused = Counter(
+            semconv.METRIC_TOKENS_REUSED, "hops whose hop token was signed for an earlier one", registry=registry
+        )
         self._live_ancestry = Counter(
             semconv.METRIC_LIVE_ANCESTRY,
             "calls that an agent began while it worked in a chain",
@@ -139,9 +142,9 @@ class Metrics:
         """A stream ended."""
         self._streams.labels(protocol).dec()
 
-    def minted(self) -> None:
-        """A hop token was signed."""
-        self._minted.inc()
+    def minted(self, *, reused: bool = False) -> None:
+        """A hop token was signed, or one that says the same was taken again."""
+        (self._reused if reused else self._minted).inc()
 
     def live_ancestry(self, mode: LiveMode) -> None:
         """An agent began a chain, or called in one that it began, while it worked in another."""
