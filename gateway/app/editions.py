@@ -15,7 +15,7 @@ from gateway.app.telemetry import Telemetry
 from gateway.config.problems import Problems
 from gateway.config.settings import Settings
 from gateway.config.watcher import MovingError, read_still
-from gateway.core import delegation
+from gateway.core import delegation, scope
 from gateway.core.errors import HopError
 from gateway.core.model import Permit
 from gateway.core.policy.decide import decide
@@ -120,7 +120,7 @@ def edition_of(published: Published, signer: Signer, telemetry: Telemetry) -> Ed
         snapshot=snapshot,
         tokens=TokenVerifier(issuers, own, snapshot.limits.token_bytes),
         signer=signer,
-        documents=_documents(settings, signer),
+        documents=_documents(settings, signer, snapshot),
         allowed={
             "data": Allowed(host_names(settings, listen.data.hosts), frozenset(listen.data.origins)),
             "public": Allowed(host_names(settings, listen.public.hosts), frozenset(listen.public.origins)),
@@ -165,10 +165,16 @@ def _changed(old: Settings, new: Settings) -> list[str]:
     return [name for name in FIXED if getattr(old, name) != getattr(new, name)]
 
 
-def _documents(settings: Settings, signer: Signer) -> Documents:
+def _documents(settings: Settings, signer: Signer, snapshot: Snapshot) -> Documents:
+    sources = tuple(snapshot.scope_sources.values())
+    needs = {
+        path: scope.of_route(route.name, route.protocol, snapshot.registry) for path, route in snapshot.routes.items()
+    }
     return Documents(
         jwks=signer.jwks(),
         issuer_metadata=metadata(settings.issuer),
         authorization_servers=tuple(issuer.issuer for issuer in settings.issuers),
-        scopes_supported=tuple(sorted({scope for issuer in settings.issuers for scope in issuer.scope_map})),
+        scopes_supported={path: scope.useful(every, sources) for path, (every, _) in needs.items()},
+        # Scopes are an issuer's own words: with several, a client has to choose one first.
+        first_scopes={path: scope.covering(first, *sources) for path, (_, first) in needs.items() if len(sources) == 1},
     )

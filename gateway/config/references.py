@@ -48,6 +48,8 @@ def agent_faults(entry: AgentEntry, declared: Declared) -> Iterable[Fault]:
         yield Fault(("owner",), f'"{entry.owner}" is not a registered person', hint)
     yield from _team(entry.team, declared)
     yield from unknown_scopes(entry.scopes, ("scopes",), declared.scopes)
+    if entry.upstream is not None:
+        yield from unknown_scopes(entry.upstream.ceiling or (), ("upstream", "ceiling"), declared.scopes)
     yield from _domain(entry.spiffe_id, ("spiffe_id",), declared)
 
 

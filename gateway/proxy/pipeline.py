@@ -150,23 +150,25 @@ class Pipeline:
 
     def _narrowed(self, passage: Passage, permit: Permit) -> tuple[Decision, Minted | None, frozenset[str]]:
         """What the permit may carry on: the token, or the denial and the issuer scopes that would cure it."""
-        hop, registry = permit.hop, passage.snapshot.registry
-        missing = scope.needed(hop.call, registry) - hop.chain.ceiling
+        hop, registry, root = permit.hop, passage.snapshot.registry, passage.presented
+        wanted = scope.needed(hop.call, registry, adapter_of(hop.route.protocol).action_beside(hop.call))
+        missing = wanted - hop.chain.ceiling
         if not missing:
             with self._gate.metrics.stage("mint"):
-                return permit, self._mint(passage, hop), frozenset()
+                return permit, self._mint(passage, hop, wanted), frozenset()
         cure = frozenset[str]()
-        if isinstance(passage.presented, RootToken):
-            granted = missing if passage.agent is None else frozenset(passage.agent.scopes)
-            cure = scope.curable(missing, passage.presented, granted, passage.snapshot.scope_sources)
+        if isinstance(root, RootToken):
+            granted = wanted if passage.agent is None else frozenset(passage.agent.scopes)
+            cure = scope.step_up(wanted, root, granted, passage.snapshot.scope_sources.get(root.user.idp, {}))
         reason = Reason.INSUFFICIENT_SCOPE if cure else Reason.SCOPE_CEILING
         detail = f"the chain lacks scope {' '.join(sorted(missing))}"
         return Deny(hop, reason, permit.policies, permit.bundle, permit.generation, detail), None, cure
 
-    def _mint(self, passage: Passage, hop: Hop) -> Minted:
+    def _mint(self, passage: Passage, hop: Hop, wanted: frozenset[str]) -> Minted:
         gate, registry = self._gate, passage.snapshot.registry
-        wanted = scope.narrow(hop.call, hop.chain, registry)
-        ceiling = scope.downstream_ceiling(hop.call, hop.chain, registry)
+        wanted = scope.narrow(wanted, hop.chain)
+        requested = scope.requested(passage.headers.get(scope.REQUESTED))
+        ceiling = scope.downstream_ceiling(hop.call, hop.chain, registry, requested)
         x5t, issuer, jti = client_of(gate, passage).x5t, passage.edition.issuer, gate.new_id()
         claims = delegation.claims(hop, wanted, ceiling, issuer=issuer, jti=jti, x5t=x5t, limits=passage.limits)
         signed = _signed(gate, passage, hop, claims)
