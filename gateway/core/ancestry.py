@@ -64,6 +64,6 @@ def delegated(hop: Hop, registry: Registry) -> Participation | None:
     name = registry.by_audience.get(hop.route.audience)
     if name is None:
         return None
-    chain, agent = hop.chain, registry.agents[name]
-    depth = seen_depth(chain, registry) + 1
-    return Participation(chain.sub, agent.spiffe_id, chain.txn, depth, chain.root_expires)
+    chain = hop.chain
+    # Its true depth: suspicion that went on would make honest agents raise each other (docs/CHAINS.md).
+    return Participation(chain.sub, registry.agents[name].spiffe_id, chain.txn, chain.depth + 1, chain.root_expires)

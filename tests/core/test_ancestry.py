@@ -95,8 +95,8 @@ def test_whoever_gets_a_token_that_continues_takes_part() -> None:
     assert ancestry.delegated(hop(chain(PLANNER), "https://gw/mcp/ledger"), registry()) is None
 
 
-def test_what_a_suspected_chain_reaches_is_as_deep_as_policies_saw_it() -> None:
+def test_suspicion_is_not_handed_on() -> None:
     begun = ancestry.begun(chain(PLANNER), [part(3)])
     found = ancestry.delegated(hop(begun, "https://gw/a2a/analyst"), registry())
     assert found is not None
-    assert found.depth == 5
+    assert found.depth == 2
