@@ -11,11 +11,13 @@ from pathlib import Path
 import msgspec
 
 from gateway.config.federated import peers
+from gateway.config.issuer_settings import IssuerSettings
 from gateway.config.load import Loaded, load
 from gateway.config.problems import Problem, Problems
 from gateway.core.administration import FOLDER, AdminBundle, compile_admin
 from gateway.core.policy.bundle import Bundle, compile_bundle
 from gateway.core.policy.source import Problem as PolicyProblem
+from gateway.core.scope import Sources
 from gateway.core.snapshot import Snapshot
 
 
@@ -55,7 +57,7 @@ def compile_loaded(loaded: Loaded, generation: int, digest_key: bytes | None) ->
         routes=loaded.routes,
         limits=loaded.limits,
         first_use_pins=loaded.settings.tools.pins == "first-use",
-        scope_sources=_scope_sources(loaded),
+        scope_sources={issuer.name: _scope_sources(issuer) for issuer in loaded.settings.issuers},
         trust_domain=loaded.settings.identity.trust_domain,
         peers=peers(loaded.settings.federation),
     )
@@ -89,10 +91,9 @@ def _digest(loaded: Loaded, bundle: Bundle) -> str:
     return hashlib.sha256(msgspec.json.encode(facts, order="deterministic")).hexdigest()
 
 
-def _scope_sources(loaded: Loaded) -> Mapping[str, frozenset[str]]:
+def _scope_sources(issuer: IssuerSettings) -> Sources:
     sources: dict[str, set[str]] = {}
-    for issuer in loaded.settings.issuers:
-        for scope, mapped in issuer.scope_map.items():
-            for name in mapped:
-                sources.setdefault(name, set()).add(scope)
+    for scope, mapped in issuer.scope_map.items():
+        for name in mapped:
+            sources.setdefault(name, set()).add(scope)
     return {name: frozenset(found) for name, found in sources.items()}

@@ -17,7 +17,7 @@ from gateway.app.telemetry import Telemetry
 from gateway.config.problems import Problems
 from gateway.config.settings import Settings
 from gateway.config.watcher import MovingError, read_still
-from gateway.core import delegation, federation
+from gateway.core import delegation, federation, scope
 from gateway.core.errors import HopError
 from gateway.core.model import Permit
 from gateway.core.policy.decide import decide
@@ -134,7 +134,7 @@ def edition_of(published: Published, signer: Signer, telemetry: Telemetry, clien
         tokens=TokenVerifier(issuers, own, snapshot.limits.token_bytes, foreign_users(snapshot)),
         assertions=assertions_of(settings, snapshot, client, telemetry.on_issuer_failure),
         signer=signer,
-        documents=_documents(settings, signer),
+        documents=_documents(settings, signer, snapshot),
         allowed={
             "data": Allowed(host_names(settings, listen.data.hosts), frozenset(listen.data.origins)),
             "public": Allowed(host_names(settings, listen.public.hosts), frozenset(listen.public.origins)),
@@ -182,10 +182,16 @@ def _changed(old: Settings, new: Settings) -> list[str]:
     return [*changed, *(f"federation.{part}" for part in parts)]
 
 
-def _documents(settings: Settings, signer: Signer) -> Documents:
+def _documents(settings: Settings, signer: Signer, snapshot: Snapshot) -> Documents:
+    sources = tuple(snapshot.scope_sources.values())
+    needs = {
+        path: scope.of_route(route.name, route.protocol, snapshot.registry) for path, route in snapshot.routes.items()
+    }
     return Documents(
         jwks=signer.jwks(),
         issuer_metadata=metadata(settings.issuer, settings.public_url + endpoint.PATH, tuple(endpoint.GRANTS)),
         authorization_servers=tuple(issuer.issuer for issuer in settings.issuers),
-        scopes_supported=tuple(sorted({scope for issuer in settings.issuers for scope in issuer.scope_map})),
+        scopes_supported={path: scope.useful(every, sources) for path, (every, _) in needs.items()},
+        # Scopes are an issuer's own words: with several, a client has to choose one first.
+        first_scopes={path: scope.covering(first, *sources) for path, (_, first) in needs.items() if len(sources) == 1},
     )

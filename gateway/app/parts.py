@@ -193,6 +193,7 @@ def _issuer(settings: IssuerSettings, *, loopback_http: bool) -> Issuer:
         leeway_seconds=settings.leeway_seconds,
         scope_map=settings.scope_map,
         ceiling=settings.ceiling,
+        shared_by=frozenset(settings.shared_by),
         claims=ClaimNames(email=claims.email, roles=claims.roles, groups=claims.groups, client=claims.client),
         ca_file=None if settings.ca_file is None else Path(settings.ca_file),
         loopback_http=loopback_http,

@@ -28,6 +28,7 @@ from gateway.config.watcher import changes
 from gateway.core.audit import CheckpointRecord, encode
 from gateway.core.errors import StoreError
 from gateway.identity.material import Material, MaterialError
+from gateway.identity.mint_cache import MintCache
 from gateway.identity.seal import AeadSealer, digest_key
 from gateway.proxy.gate import Gate
 from gateway.proxy.health import HealthListener, Readiness
@@ -40,6 +41,8 @@ from gateway.store.audit_file import AuditFile
 from gateway.store.bindings import SqlBindings
 from gateway.store.checkpoint_key import load_or_create
 from gateway.store.handles import SqlHandles
+from gateway.store.live_chains import SqlLiveChains
+from gateway.store.pulse import Pulse
 from gateway.store.revocations import SqlRevocations
 from gateway.store.single_use import SqlSingleUse
 from gateway.store.sql import audit_path
@@ -77,10 +80,11 @@ async def serve(
         await identity.start()
         editions = Editions(path, published, environ, telemetry, lambda: identity.client.current)
         state = await _state(settings, stack)
+        pulse = Pulse(state)
         bundles = await _bundles(settings, identity, state, telemetry)
         revoking = await _revoking(settings, state, telemetry, stack)
         secret = sealing_secret(settings, environ)
-        gate = _gate(editions, identity, secret, audit, state, revoking.revoked, telemetry, stack)
+        gate = _gate(editions, identity, secret, audit, (state, pulse), revoking.revoked, telemetry, stack)
         listeners = new_listeners(gate, identity)
         health = HealthListener(lambda: watch.readiness(editions, bundles, revoking.revoked), telemetry.metrics.render)
         ports = await start(settings, listeners, health, stack)
@@ -89,6 +93,7 @@ async def serve(
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(audit.run()),
+                tasks.create_task(pulse.run()),
                 tasks.create_task(identity.run(lambda: end_unvouched(gate))),
                 tasks.create_task(bundles.run()),
                 tasks.create_task(revoking.run(gate)),
@@ -228,11 +233,12 @@ def _gate(
     identity: Identity,
     secret: bytes,
     audit: SqlAuditLog,
-    state: AsyncEngine,
+    store: tuple[AsyncEngine, Pulse],
     revoked: Revoked,
     telemetry: Telemetry,
     stack: AsyncExitStack,
 ) -> Gate:
+    state, pulse = store
     upstreams = Upstreams()
     stack.push_async_callback(upstreams.close)
     return Gate(
@@ -240,12 +246,14 @@ def _gate(
         client=lambda: identity.client.current,
         sealer=AeadSealer(secret),
         audit=audit,
-        bindings=SqlBindings(state),
+        bindings=SqlBindings(state, pulse),
+        live_chains=SqlLiveChains(state),
         handles=SqlHandles(state),
         single_use=SqlSingleUse(state),
         tasks=SqlTaskOwners(state),
         pins=SqlToolPins(state),
         revoked=revoked,
+        mint_cache=MintCache(),
         upstreams=upstreams,
         tracing=telemetry.tracing,
         metrics=telemetry.metrics,

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from gateway.config.problems import Fault
 from gateway.config.section import Section
-from gateway.config.words import FilePath, IdpName, Label, LoopbackOrHttpsUrl, Scope
+from gateway.config.words import FilePath, IdpName, Label, LoopbackOrHttpsUrl, Name, Scope
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """Asymmetric JWS algorithms (RFC 7518 §3.1, RFC 8037); HS* and none can't prove an issuer and don't exist here."""
@@ -55,6 +55,13 @@ class IssuerSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     ceiling: Annotated[
         tuple[Scope, ...],
         Meta(description="Gateway scopes that every token of this issuer has; for issuers without useful scopes."),
+    ] = ()
+    shared_by: Annotated[
+        tuple[Name, ...],
+        Meta(
+            description="Agents that share its tokens: each begins a chain of its own with the same one. Of all others "
+            "the first that presents a token is the only one."
+        ),
     ] = ()
     claims: Annotated[ClaimNames, Meta(description="Names of the claims that are read.")] = ClaimNames()
 

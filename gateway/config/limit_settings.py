@@ -74,12 +74,30 @@ class LimitSettings(Limits, Section, frozen=True, kw_only=True, forbid_unknown_f
     exchange_ttl_seconds: Annotated[
         int, Meta(ge=5, le=300, description="Life of a token of the token endpoint; it ends with its chain at latest.")
     ] = _SAFE.exchange_ttl_seconds
+    minted_kept: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Hop tokens for servers that are kept to be sent again while they would say the same; 0: none.",
+        ),
+    ] = _SAFE.minted_kept
+    minted_margin_seconds: Annotated[
+        int, Meta(ge=1, le=120, description="Least life of a hop token that is sent again.")
+    ] = _SAFE.minted_margin_seconds
     root_ttl_seconds: Annotated[
         int, Meta(ge=30, le=3600, description="Life of a chain: how long hop tokens prove it at the gateway.")
     ] = _SAFE.root_ttl_seconds
 
     def faults(self) -> Iterable[Fault]:
-        """A hop token may not outlive its chain."""
+        """A hop token may not outlive its chain, and one that is sent again lives for a while."""
+        if self.minted_kept and self.minted_margin_seconds >= self.access_ttl_seconds:
+            yield Fault(
+                ("minted_margin_seconds",),
+                f"no hop token of {self.access_ttl_seconds} s is ever sent again",
+                "lower it, or set minted_kept: 0",
+                "warning",
+            )
         if self.access_ttl_seconds > self.root_ttl_seconds:
             yield Fault(
                 ("access_ttl_seconds",),

@@ -57,8 +57,12 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded | Problems:
     policies, policy_problems = read_policies(Path(fields["policies"])) if "policies" in fields else ((), ())
     problems += policy_problems
     if settings is not None:
-        faults = [*_route_faults(settings, registry, declared), *_issuer_scope_faults(settings, declared)]
-        faults += federation_faults(settings, registry, declared)
+        faults = [
+            *_route_faults(settings, registry, declared),
+            *_issuer_scope_faults(settings, declared),
+            *_sharing_faults(settings, declared),
+            *federation_faults(settings, registry, declared),
+        ]
         problems += [document.problem((), fault) for fault in faults]
     found = Problems(tuple(_in_order(problems)))
     if settings is None or found.errors:
@@ -186,6 +190,17 @@ def _issuer_scope_faults(settings: Settings, declared: Declared) -> list[Fault]:
         for token_scope, scopes in issuer.scope_map.items():
             faults += unknown_scopes(scopes, ("issuers", index, "scope_map", token_scope), declared.scopes)
     return faults
+
+
+def _sharing_faults(settings: Settings, declared: Declared) -> list[Fault]:
+    return [
+        Fault(
+            ("issuers", index, "shared_by", place), f"no agent is registered as {name}", suggest(name, declared.agents)
+        )
+        for index, issuer in enumerate(settings.issuers)
+        for place, name in enumerate(issuer.shared_by)
+        if name not in declared.agents
+    ]
 
 
 def _routes(settings: Settings, registry: Registry) -> dict[str, Route]:

@@ -52,6 +52,8 @@ def agent_faults(entry: AgentEntry, declared: Declared) -> Iterable[Fault]:
         yield Fault(("owner",), f'"{entry.owner}" is not a registered person', hint)
     yield from _team(entry.team, declared)
     yield from unknown_scopes(entry.scopes, ("scopes",), declared.scopes)
+    if entry.upstream is not None:
+        yield from unknown_scopes(entry.upstream.ceiling or (), ("upstream", "ceiling"), declared.scopes)
     behind = None if entry.upstream is None else entry.upstream.gateway
     yield from _gateway(behind, declared)
     for name, spiffe_id in declared.gateways.items():

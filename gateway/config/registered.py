@@ -1,21 +1,37 @@
 """Entries of a registry file to the values of ``core.registry``, defaults filled in. Checks nothing."""
 
 from collections.abc import Mapping
+from typing import Any
 
-from gateway.config.registry_file import AgentEntry, ModelEntry, PersonEntry, ResourcesEntry, ServerEntry, ToolEntry
+from gateway.config.registry_file import (
+    AgentEntry,
+    ModelEntry,
+    PersonEntry,
+    PromptsEntry,
+    ResourcesEntry,
+    ServerEntry,
+    ToolEntry,
+)
 from gateway.core.model import SpiffeId
-from gateway.core.registry import Agent, Model, Person, Resources, Server, Tool, Upstream
+from gateway.core.registry import Agent, Model, Needs, Person, Prompts, Resources, Server, Tool, Upstream
 from gateway.core.scope import default_scopes
 
 
-def needed_scopes(server: str, tool: str, entry: ToolEntry) -> tuple[str, ...]:
-    """Scopes that a call of the tool needs: ``<server>/<tool>`` unless it names its own."""
-    return (f"{server}/{tool}",) if entry.scopes is None else entry.scopes
+def needed_scopes(server: str, tool: str, entry: ToolEntry, owner: ServerEntry) -> tuple[str, ...]:
+    """Scopes that a call of the tool needs: its own, else its server's, else ``<server>/<tool>``."""
+    return owner.needs.get("invokeTool", (f"{server}/{tool}",)) if entry.scopes is None else entry.scopes
 
 
-def reading_scopes(server: str, entry: ResourcesEntry) -> tuple[str, ...]:
-    """Scopes that reading such a resource needs: the server's default unless the entry names its own."""
-    return (default_scopes(server)["McpResource"],) if entry.scopes is None else entry.scopes
+def reading_scopes(server: str, entry: ResourcesEntry, owner: ServerEntry) -> tuple[str, ...]:
+    """Scopes that reading such a resource needs: its own, else its server's, else the default."""
+    default = owner.needs.get("readResource", (default_scopes(server)["McpResource"],))
+    return default if entry.scopes is None else entry.scopes
+
+
+def getting_scopes(server: str, entry: PromptsEntry, owner: ServerEntry) -> tuple[str, ...]:
+    """Scopes that getting such a prompt needs: its own, else its server's, else the default."""
+    default = owner.needs.get("getPrompt", (default_scopes(server)["Prompt"],))
+    return default if entry.scopes is None else entry.scopes
 
 
 def model(name: str, entry: ModelEntry) -> Model:
@@ -62,10 +78,13 @@ def agent(name: str, entry: AgentEntry, gateways: Mapping[str, str]) -> Agent:
         scopes=entry.scopes,
         entry_point=entry.entry_point,
         clients=entry.clients,
+        live_ancestry=entry.live_ancestry,
         status=entry.status,
         continuation=frozenset(entry.continuation),
         tags=entry.tags,
         upstream=upstream,
+        needs={} if entry.upstream is None else _needs(entry.upstream.needs),
+        ceiling=None if entry.upstream is None else entry.upstream.ceiling,
     )
 
 
@@ -80,8 +99,10 @@ def server(name: str, entry: ServerEntry, gateways: Mapping[str, str]) -> Server
         upstream=_across(
             Upstream(entry.upstream.url, spiffe_id, entry.upstream.audience), entry.upstream.gateway, gateways
         ),
-        tools={each: tool(name, each, described, entry.environment) for each, described in entry.tools.items()},
-        resources={each: resources(name, each, described) for each, described in entry.resources.items()},
+        tools={each: tool(name, each, described, entry) for each, described in entry.tools.items()},
+        resources={each: resources(name, each, described, entry) for each, described in entry.resources.items()},
+        prompts={each: prompts(name, each, described, entry) for each, described in entry.prompts.items()},
+        needs=_needs(entry.needs),
     )
 
 
@@ -93,25 +114,35 @@ def _across(upstream: Upstream, gateway: str | None, gateways: Mapping[str, str]
     return Upstream(upstream.url, there, upstream.audience or upstream.url, upstream.card_key, gateway)
 
 
-def resources(server: str, pattern: str, entry: ResourcesEntry) -> Resources:
+def resources(server: str, pattern: str, entry: ResourcesEntry, owner: ServerEntry) -> Resources:
     """What is known of the resources that ``pattern`` covers."""
-    return Resources(server=server, pattern=pattern, sets=entry.sets, scopes=reading_scopes(server, entry))
+    return Resources(server=server, pattern=pattern, sets=entry.sets, scopes=reading_scopes(server, entry, owner))
 
 
-def tool(server: str, name: str, entry: ToolEntry, environment: str) -> Tool:
-    """The tool; ``environment`` is its server's, used where the tool has none of its own."""
+def prompts(server: str, pattern: str, entry: PromptsEntry, owner: ServerEntry) -> Prompts:
+    """What is known of the prompts that ``pattern`` covers."""
+    return Prompts(server=server, pattern=pattern, scopes=getting_scopes(server, entry, owner))
+
+
+def tool(server: str, name: str, entry: ToolEntry, owner: ServerEntry) -> Tool:
+    """The tool; environment and needs are its server's where it has none of its own."""
     return Tool(
         server=server,
         name=name,
         risk_level=entry.risk_level,
-        environment=entry.environment or environment,
+        environment=entry.environment or owner.environment,
         read_only=entry.read_only,
         destructive=not entry.read_only if entry.destructive is None else entry.destructive,
         open_world=entry.open_world,
         capabilities=entry.capabilities,
         sets=entry.sets,
-        scopes=needed_scopes(server, name, entry),
+        scopes=needed_scopes(server, name, entry, owner),
         input_schema=entry.input_schema,
         sensitive=entry.sensitive,
         pin=entry.pin,
     )
+
+
+def _needs(written: Mapping[Any, tuple[str, ...]]) -> Needs:
+    # Its keys are of a closed list of words, to a type checker no strings.
+    return dict(written)

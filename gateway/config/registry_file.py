@@ -17,6 +17,7 @@ from gateway.config.words import (
     Name,
     PersonId,
     PinDigest,
+    PromptPattern,
     ResourcePattern,
     Scope,
     SpiffeIdText,
@@ -35,6 +36,15 @@ Gateway = Annotated[
     Name | None,
     Meta(description="Name of the peer gateway under `federation.peers` whose route `url` is: chains go on there."),
 ]
+ServerOperation = Literal[
+    "discover", "notify", "listTools", "invokeTool", "listResources", "readResource", "listPrompts", "getPrompt",
+    "complete", "subscribe", "setLogLevel", "getTask", "listTasks", "cancelTask", "updateTask",
+]  # fmt: skip
+AgentOperation = Literal[
+    "delegate", "getTask", "listTasks", "cancelTask", "subscribeTask", "getExtendedCard", "createPushConfig",
+    "getPushConfig", "listPushConfigs", "deletePushConfig",
+]  # fmt: skip
+NeededScopes = Annotated[tuple[Scope, ...], Meta(min_length=1)]
 Capabilities = Annotated[Labels, Meta(description="What it can do, in words that policies compare.")]
 
 
@@ -58,6 +68,14 @@ class AgentUpstream(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     card_key: Annotated[
         Mapping[str, Any] | None,
         Meta(description="Public JWK that must have signed the agent's own card; not verified where not set."),
+    ] = None
+    needs: Annotated[
+        Mapping[AgentOperation, NeededScopes],
+        Meta(description="Operation → scopes that it needs; `<agent>/delegate` for those that aren't named."),
+    ] = {}
+    ceiling: Annotated[
+        tuple[Scope, ...] | None,
+        Meta(description="All that a chain may still use once it has passed to the agent; its `scopes` where not set."),
     ] = None
 
     def faults(self) -> Iterable[Fault]:
@@ -117,6 +135,13 @@ class AgentEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ] = False
     clients: Annotated[Labels, Meta(description="OAuth clients whose user tokens it may begin a chain with.")] = ()
     tags: Annotated[Mapping[Label, Annotated[str, Meta(max_length=256)]], Meta(description="Free labels.")] = {}
+    live_ancestry: Annotated[
+        Literal["raise", "deny", "observe"],
+        Meta(
+            description="A chain that it begins while it works in another one of the same user, or without a user: "
+            "`raise` shows policies the depth that it may hide, `deny` refuses, `observe` only records."
+        ),
+    ] = "raise"
     status: Annotated[Literal["active", "suspended"], Meta(description="A suspended agent is refused.")] = "active"
     continuation: Annotated[
         tuple[Way, ...],
@@ -192,6 +217,15 @@ class ResourcesEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
             yield Fault(("scopes",), message, "remove the key to need <server>/resources/read")
 
 
+class PromptsEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Prompts of a server that need scopes of their own."""
+
+    scopes: Annotated[
+        NeededScopes | None,
+        Meta(description="Scopes that getting one needs; `<server>/prompts/get` where not set."),
+    ] = None
+
+
 class ServerEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An MCP server."""
 
@@ -203,6 +237,17 @@ class ServerEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     resources: Annotated[
         Mapping[ResourcePattern, ResourcesEntry],
         Meta(description="URI, or its beginning and `*` → what is known of it. Resources need no entry to be read."),
+    ] = {}
+    prompts: Annotated[
+        Mapping[PromptPattern, PromptsEntry],
+        Meta(description="Name, or its beginning and `*` → what is known of it. Prompts need no entry to be got."),
+    ] = {}
+    needs: Annotated[
+        Mapping[ServerOperation, NeededScopes],
+        Meta(
+            description="Operation → scopes that it needs where no tool, resource or prompt names its own; else the "
+            "defaults, and nothing for opening, listing and notifying."
+        ),
     ] = {}
 
 

@@ -5,6 +5,7 @@ declared, so that one mistake isn't reported twice.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -18,7 +19,7 @@ from gateway.config.section import Section
 from gateway.config.typed_reader import TypedReader
 from gateway.config.yaml_source import Document
 from gateway.core.registry import Registry
-from gateway.core.scope import default_scopes
+from gateway.core.scope import default_scopes, delegating
 
 E = TypeVar("E", bound=Section)
 
@@ -122,13 +123,19 @@ def _written(kind: str, documents: Sequence[Document]) -> Iterator[str]:
 
 
 def _scopes(entries: _Entries) -> Iterator[str]:
-    for name in entries.agents:
-        yield f"{name}/delegate"
+    for name, agent in entries.agents.items():
+        yield delegating(name)
+        if agent.value.upstream is not None:
+            yield from chain.from_iterable(agent.value.upstream.needs.values())
     for server, entry in entries.servers.items():
-        for tool, described in entry.value.tools.items():
-            yield from registered.needed_scopes(server, tool, described)
-        for resources in entry.value.resources.values():
-            yield from registered.reading_scopes(server, resources)
+        owner = entry.value
+        yield from chain.from_iterable(owner.needs.values())
+        for tool, described in owner.tools.items():
+            yield from registered.needed_scopes(server, tool, described, owner)
+        for resources in owner.resources.values():
+            yield from registered.reading_scopes(server, resources, owner)
+        for prompts in owner.prompts.values():
+            yield from registered.getting_scopes(server, prompts, owner)
         yield from default_scopes(server).values()
 
 

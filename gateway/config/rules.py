@@ -67,6 +67,13 @@ def resource_pattern(text: str) -> str | None:
     return None
 
 
+def prompt_pattern(text: str) -> str | None:
+    """A prompt's name, or the beginning of one and ``*``."""
+    if not text.isprintable() or "*" in text[:-1]:
+        return f"{text[:140]!r} is not a prompt's name, or the beginning of one and * at the end"
+    return None
+
+
 def trust_domain(text: str) -> str | None:
     """A SPIFFE trust domain name, without scheme."""
     if text.startswith("spiffe://"):

@@ -42,6 +42,13 @@ def proposed_binding(agent: Agent | None, root: RootToken, txn: str, now: int, l
     return Binding(presenter(agent, root), txn, root_expires, root.expires)
 
 
+def shares(agent: Agent | None, root: RootToken, first: Binding) -> bool:
+    """Whether ``agent`` may begin a chain of its own, although ``first`` is another's: the issuer lists both."""
+    sharing = {f"agent:{name}" for name in root.shared_by}
+    own = presenter(agent, root)
+    return first.agent != own and {own, first.agent} <= sharing
+
+
 def begin(agent: Agent | None, root: RootToken, binding: Binding, now: int, limits: Limits) -> Chain:
     """The chain that a user's token begins, as the store bound it.
 

@@ -26,4 +26,6 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_depth: int = 8
     access_ttl_seconds: int = 120
     exchange_ttl_seconds: int = 300
+    minted_kept: int = 10_000
+    minted_margin_seconds: int = 60
     root_ttl_seconds: int = 900

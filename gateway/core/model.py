@@ -102,6 +102,8 @@ class RootToken(Struct, frozen=True):
     digest: str
     """Hex SHA-256 of ``header.payload``."""
     jti: str | None = None
+    shared_by: frozenset[str] = frozenset()
+    """Agents that may each begin a chain of their own with it."""
 
 
 class ChainToken(Struct, frozen=True):
@@ -142,6 +144,14 @@ class ExchangedToken(ChainToken, frozen=True, kw_only=True):
 Presented = RootToken | HopToken | ExchangedToken | None
 
 
+class Ancestry(Struct, frozen=True):
+    """Live chains that the agent which begins another was delegated to in: its possible parents."""
+
+    depth: int
+    """The deepest at which the agent takes part."""
+    txns: tuple[str, ...]
+
+
 class Chain(Struct, frozen=True):
     """Verified delegation: from the person through every agent to the caller of this hop."""
 
@@ -165,6 +175,8 @@ class Chain(Struct, frozen=True):
     """The peer gateway of another trust domain that vouched for the chain; None for one that began here."""
     way: Way | None = None
     """How this hop's caller continued it; None where it begins here."""
+    live: Ancestry | None = None
+    """Only of a chain that an agent begins while it works in others (``core.ancestry``)."""
 
     @property
     def depth(self) -> int:

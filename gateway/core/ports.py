@@ -5,7 +5,9 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from gateway.core.ancestry import Participation
 from gateway.core.audit import Record
+from gateway.core.model import SpiffeId
 from gateway.core.pins import Definition, Pin
 from gateway.core.revocation import Revocation
 
@@ -40,6 +42,26 @@ class SingleUse(Protocol):
 
         Raises:
             StoreError: the store can't be asked; what can't be spent isn't accepted.
+        """
+        ...
+
+
+class LiveChains(Protocol):
+    """Which agents were delegated to in chains that aren't over. Shared by all processes of a deployment."""
+
+    async def join(self, part: Participation, now: int) -> None:
+        """Remember it until its chain ends, durable when it returns; the deepest depth counts. ``now`` in Unix seconds.
+
+        Raises:
+            StoreError: the store can't be asked; the agent must not be called.
+        """
+        ...
+
+    async def of(self, agent: SpiffeId, sub: str | None, now: int) -> tuple[Participation, ...]:
+        """The live chains that ``agent`` works in, of ``sub`` or of anybody: a bounded number, deepest first.
+
+        Raises:
+            StoreError: the store can't be asked; the agent begins no chain.
         """
         ...
 

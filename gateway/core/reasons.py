@@ -60,6 +60,7 @@ class Reason(StrEnum):
     REVOKED = "revoked"
     TOKEN_REVOKED = "token_revoked"
     REVOCATIONS_UNKNOWN = "revocations_unknown"
+    LIVE_ANCESTRY = "live_ancestry"
 
     NO_PERMIT = "no_permit"
     FORBIDDEN = "forbidden"
@@ -252,6 +253,11 @@ _MEANINGS: dict[Reason, Meaning] = {
     Reason.TOKEN_REVOKED: Meaning(401, "the token, or the one that it was minted from, is revoked", "obtain a new one"),
     Reason.REVOCATIONS_UNKNOWN: Meaning(
         503, "the gateway can't tell whether something was revoked within the last second", "check the state store"
+    ),
+    Reason.LIVE_ANCESTRY: Meaning(
+        403,
+        "the agent begins a chain while it works in another one, which its registration forbids",
+        "continue with the hop token that the agent received, or wait until that chain is over",
     ),
     Reason.NO_PERMIT: Meaning(403, "no policy permits the call", "see the near misses of the decision"),
     Reason.FORBIDDEN: Meaning(403, "a policy forbids the call", "see the determining policies of the decision"),

@@ -12,6 +12,9 @@ from gateway.core.model import Route, SpiffeId, Uid, Way
 
 RiskLevel = Literal["low", "medium", "high"]
 Status = Literal["active", "suspended"]
+LiveMode = Literal["raise", "deny", "observe"]
+Needs = Mapping[str, tuple[str, ...]]
+"""Cedar action → the scopes that it needs."""
 RISK: dict[RiskLevel, int] = {"low": 1, "medium": 2, "high": 3}
 
 
@@ -59,12 +62,18 @@ class Agent(Struct, frozen=True, kw_only=True):
     entry_point: bool = False
     clients: tuple[str, ...] = ()
     """OAuth client ids whose root tokens it may begin a chain with."""
+    live_ancestry: LiveMode = "raise"
+    """What becomes of a chain that it begins while it works in another one (``core.ancestry``)."""
     status: Status = "active"
     continuation: frozenset[Way] = frozenset({"header", "exchange"})
     """In which ways it may continue a chain; ``trace`` only for one that nobody but the gateway reaches."""
     tags: Mapping[str, str] = {}
     upstream: Upstream | None = None
     """Set where the agent is callable through ``/a2a/<name>``."""
+    needs: Needs = {}
+    """What calls of it need; ``<name>/delegate`` where nothing is said."""
+    ceiling: tuple[str, ...] | None = None
+    """All that a chain may still use once it has passed to the agent; None: what the agent was granted."""
 
     @property
     def uid(self) -> Uid:
@@ -116,7 +125,25 @@ class Resources(Struct, frozen=True, kw_only=True):
 
     def cover(self, uri: str) -> bool:
         """Whether ``uri`` is one of them."""
-        return uri.startswith(self.pattern[:-1]) if self.pattern.endswith("*") else uri == self.pattern
+        return _covers(self.pattern, uri)
+
+
+class Prompts(Struct, frozen=True, kw_only=True):
+    """Prompts of a server that are registered together: one name, or all that begin alike."""
+
+    server: str
+    pattern: str
+    """A name; a ``*`` at its end stands for anything."""
+    scopes: tuple[str, ...]
+    """Scopes that getting one of them needs."""
+
+    def cover(self, name: str) -> bool:
+        """Whether the prompt ``name`` is one of them."""
+        return _covers(self.pattern, name)
+
+
+def _covers(pattern: str, name: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
 class Server(Struct, frozen=True, kw_only=True):
@@ -129,6 +156,9 @@ class Server(Struct, frozen=True, kw_only=True):
     upstream: Upstream
     tools: Mapping[str, Tool] = {}
     resources: Mapping[str, Resources] = {}
+    prompts: Mapping[str, Prompts] = {}
+    needs: Needs = {}
+    """What operations need where no tool, resource or prompt says it."""
 
     @property
     def uid(self) -> Uid:
@@ -138,6 +168,10 @@ class Server(Struct, frozen=True, kw_only=True):
     def registered_for(self, uri: str) -> tuple[Resources, ...]:
         """The entries that ``uri`` falls under: all of them hold for it."""
         return tuple(entry for entry in self.resources.values() if entry.cover(uri))
+
+    def prompts_for(self, name: str) -> tuple[Prompts, ...]:
+        """The entries that the prompt ``name`` falls under: all of them hold for it."""
+        return tuple(entry for entry in self.prompts.values() if entry.cover(name))
 
 
 class Model(Struct, frozen=True, kw_only=True):

@@ -10,91 +10,159 @@ from gateway.core.model import Call, Chain, RootToken, Route, Uid
 from gateway.core.reasons import Reason
 from gateway.core.registry import Registry
 
-CONTENT_ACTIONS = frozenset({"readResource", "getPrompt", "complete"})
+CONTENT = {"McpResource": ("readResource", "resources/read"), "Prompt": ("getPrompt", "prompts/get")}
+"""By type, the operation that uses it, and what that needs by default: ``<server>/…``."""
 DELEGATION_ACTIONS = frozenset(
     {
         "delegate", "getTask", "listTasks", "cancelTask", "subscribeTask", "getExtendedCard", "createPushConfig",
         "getPushConfig", "listPushConfigs", "deletePushConfig",
     }
 )  # fmt: skip
-"""What is done with an agent, and so needs the scope of delegating to it."""
+"""What is done with an agent, and so needs the scope of delegating to it where the agent says nothing else."""
+REQUESTED = "hopgate-del-scope"
+"""Header in which a caller says all that its delegate may still use: space-separated, only ever less than it has."""
+
+Sources = Mapping[str, frozenset[str]]
+"""Gateway scope → the scopes of one issuer that yield it."""
 
 
-def needed(call: Call, registry: Registry) -> frozenset[str]:
-    """The scopes that exactly this call needs; empty for opening, listing and notifying."""
-    parts = ((call.action, call.resource), *call.also)
+def needed(call: Call, registry: Registry, beside: str | None = None) -> frozenset[str]:
+    """All scopes that the call needs, in all its parts and for the action ``beside`` its own; empty for opening."""
+    parts = [(call.action, call.resource), *call.also]
+    if beside is not None:
+        parts.append((beside, call.resource))
     return frozenset(scope for action, resource in parts for scope in _needed(action, resource, registry))
 
 
 def _needed(action: str, resource: Uid, registry: Registry) -> Iterable[str]:
-    if action == "invokeTool":
-        tool = registry.tool(*resource.id.split("/", 1))
+    name, _, target = resource.id.partition("/")
+    if resource.type == "Agent" and action in DELEGATION_ACTIONS:
+        agent = registry.agents.get(resource.id)
+        return agent.needs.get(action, (delegating(resource.id),)) if agent else (delegating(resource.id),)
+    if resource.type == "Tool":
+        tool = registry.tool(name, target)
         return () if tool is None else tool.scopes
-    if action in CONTENT_ACTIONS:
-        return _content(resource, registry)
-    if action in DELEGATION_ACTIONS and resource.type == "Agent":
-        return (f"{resource.id}/delegate",)
-    return ()
+    if resource.type in CONTENT:
+        return _content(action, resource.type, name, target, registry)
+    server = registry.servers.get(resource.id) if resource.type == "McpServer" else None
+    return () if server is None else server.needs.get(action, ())
+
+
+def delegating(agent: str) -> str:
+    """What calls of an agent need where its registration says nothing else."""
+    return f"{agent}/delegate"
 
 
 def default_scopes(server: str) -> Mapping[str, str]:
     """By type, what the use of a server's resources and prompts needs where the registry says nothing else."""
-    return {"McpResource": f"{server}/resources/read", "Prompt": f"{server}/prompts/get"}
+    return {kind: f"{server}/{need}" for kind, (_, need) in CONTENT.items()}
 
 
-def _content(resource: Uid, registry: Registry) -> frozenset[str]:
-    """What the pattern entries of a resource ask for, all of them together, or the default."""
-    name, _, target = resource.id.partition("/")
-    server = registry.servers.get(name) if resource.type == "McpResource" else None
-    entries = () if server is None else server.registered_for(target)
+def _content(action: str, kind: str, name: str, target: str, registry: Registry) -> Iterable[str]:
+    """What all entries of a resource or prompt ask for together, else what its server does, else the default."""
+    server = registry.servers.get(name)
+    if server is None:
+        return (default_scopes(name)[kind],)
+    entries = server.registered_for(target) if kind == "McpResource" else server.prompts_for(target)
     asked = frozenset(each for entry in entries for each in entry.scopes)
-    return asked or frozenset({default_scopes(name)[resource.type]})
+    used = CONTENT[kind][0]
+    return asked or server.needs.get(action) or server.needs.get(used) or (default_scopes(name)[kind],)
 
 
-def narrow(call: Call, chain: Chain, registry: Registry) -> frozenset[str]:
-    """The ``scope`` of the token for the next hop: all that the call needs.
+def narrow(wanted: frozenset[str], chain: Chain) -> frozenset[str]:
+    """The ``scope`` of the token for the next hop: ``wanted``, all that the call needs.
 
     Raises:
         HopError: SCOPE_CEILING, the chain's ceiling lacks a needed scope. Granting less than a call
             needs would only move the refusal to the upstream, so it is all or nothing.
     """
-    wanted = needed(call, registry)
     missing = wanted - chain.ceiling
     if missing:
         raise HopError(Reason.SCOPE_CEILING, f"the chain lacks scope {' '.join(sorted(missing))}")
     return wanted
 
 
-def downstream_ceiling(call: Call, chain: Chain, registry: Registry) -> frozenset[str]:
-    """``del_scope`` of the next token: the chain's, cut to what the delegate was granted; nothing for servers."""
-    if call.resource.type != "Agent":
-        return frozenset()
-    delegate = registry.agents.get(call.resource.id)
-    return frozenset() if delegate is None else chain.ceiling & frozenset(delegate.scopes)
-
-
 def served(route: Route, registry: Registry) -> frozenset[str]:
     """The scopes that are of any use at a route: those of what is called there, and what a delegate can go on with."""
-    if route.protocol == "a2a":
-        delegate = registry.agents.get(route.name)
-        return frozenset() if delegate is None else frozenset({f"{route.name}/delegate", *delegate.scopes})
-    server = registry.servers.get(route.name)
-    if server is None:
+    known = registry.agents if route.protocol == "a2a" else registry.servers
+    if route.name not in known:
         return frozenset()
-    tools = (scope for tool in server.tools.values() for scope in tool.scopes)
-    contents = (scope for entry in server.resources.values() for scope in entry.scopes)
-    return frozenset((*tools, *contents, *default_scopes(route.name).values()))
+    every, _ = of_route(route.name, route.protocol, registry)
+    return every if route.protocol == "mcp" else every | frozenset(registry.agents[route.name].scopes)
 
 
-def curable(
-    missing: frozenset[str], root: RootToken, granted: frozenset[str], sources: Mapping[str, frozenset[str]]
+def downstream_ceiling(
+    call: Call, chain: Chain, registry: Registry, requested: frozenset[str] | None = None
 ) -> frozenset[str]:
-    """Issuer scopes that would cure ``missing``, or the empty set if no scope can.
+    """``del_scope`` of the next token: the chain's, cut to the delegate's grants and its ceiling, and to ``requested``.
 
-    ``granted`` is what the presenting agent was granted at registration (everything for a user-only
-    client); ``sources`` maps each gateway scope to the issuer scopes that yield it. A scope that the
-    token already yields is missing because of the agent, so no new token helps.
+    None requested cuts nothing. A server gets none: nobody continues from there.
     """
+    delegate = registry.agents.get(call.resource.id) if call.resource.type == "Agent" else None
+    if delegate is None:
+        return frozenset()
+    found = chain.ceiling & frozenset(delegate.scopes)
+    for cut in (delegate.ceiling, requested):
+        found = found if cut is None else found & frozenset(cut)
+    return found
+
+
+def requested(header: str | None) -> frozenset[str] | None:
+    """The scopes that a ``REQUESTED`` header leaves to the delegate; empty text leaves none, None asks for nothing.
+
+    Raises:
+        HopError: MESSAGE_INVALID, it isn't a list of scopes (RFC 6749 §3.3).
+    """
+    if header is None:
+        return None
+    if not all("!" <= char <= "~" and char not in '"\\' for char in header.replace(" ", "")):
+        raise HopError(Reason.MESSAGE_INVALID, f"header {REQUESTED} is not a space-separated list of scopes")
+    return frozenset(header.split())
+
+
+def step_up(wanted: frozenset[str], root: RootToken, granted: frozenset[str], sources: Sources) -> frozenset[str]:
+    """Issuer scopes of a token with which all that is ``wanted`` could be had; empty if no token helps.
+
+    ``granted`` is what the presenting agent was granted at registration (everything for a user-only client). A scope
+    that the token yields already is missing because of the agent. All that is wanted is named, not only what lacks:
+    a client may ask for exactly these.
+    """
+    missing = wanted - (root.scopes & granted)
     if missing - granted or missing & root.scopes or any(not sources.get(scope) for scope in missing):
         return frozenset()
-    return frozenset(min(sources[scope]) for scope in missing)
+    return covering(wanted, sources)
+
+
+def covering(wanted: frozenset[str], sources: Sources) -> frozenset[str]:
+    """A few issuer scopes that yield all of ``wanted`` that any yields; of two, the one that yields less besides."""
+    yields: dict[str, set[str]] = {}
+    for scope, found in sources.items():
+        for name in found:
+            yields.setdefault(name, set()).add(scope)
+    had = {scope for scope in wanted if sources.get(scope)}
+    chosen = {min(sources[scope], key=lambda name: (len(yields[name]), name)) for scope in had}
+    for name in sorted(chosen, key=lambda name: (-len(yields[name]), name)):
+        if had <= set().union(*(yields[other] for other in chosen - {name})):
+            chosen.discard(name)
+    return frozenset(chosen)
+
+
+def useful(wanted: frozenset[str], issuers: Iterable[Sources]) -> frozenset[str]:
+    """Every scope of any issuer that yields some of ``wanted``."""
+    return frozenset(each for sources in issuers for scope in wanted for each in sources.get(scope, ()))
+
+
+def of_route(name: str, protocol: str, registry: Registry) -> tuple[frozenset[str], frozenset[str]]:
+    """All scopes that some call of a route needs, and those that a client needs to begin with.
+
+    To begin: what an agent's messages need; of a server, opening, listing and the tools that change nothing.
+    """
+    if protocol == "a2a":
+        needs = {action: _needed(action, Uid("Agent", name), registry) for action in DELEGATION_ACTIONS}
+        return frozenset().union(*needs.values()), frozenset(needs["delegate"])
+    server = registry.servers[name]
+    opening = [server.needs.get(action, ()) for action in ("discover", "listTools", "listResources", "listPrompts")]
+    reading = [tool.scopes for tool in server.tools.values() if tool.read_only]
+    begins = frozenset[str]().union(*opening, *reading)
+    used = [entry.scopes for entries in (server.tools, server.resources, server.prompts) for entry in entries.values()]
+    return begins.union(*server.needs.values(), *used, default_scopes(name).values()), begins

@@ -9,6 +9,7 @@ from gateway.core.limits import Limits
 from gateway.core.model import Route, SpiffeId
 from gateway.core.policy.bundle import Bundle
 from gateway.core.registry import Registry
+from gateway.core.scope import Sources
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -24,8 +25,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     limits: Limits
     first_use_pins: bool
     """Whether the first definition that a server lists of a tool counts as approved (``core.pins``)."""
-    scope_sources: Mapping[str, frozenset[str]]
-    """Gateway scope → the issuer scopes that yield it, over all issuers."""
+    scope_sources: Mapping[str, Sources]
+    """By the short name of each issuer of user tokens."""
     trust_domain: str = ""
     """The gateway's own."""
     peers: Mapping[SpiffeId, PeerGateway] = {}

@@ -73,6 +73,8 @@ class Issuer(Struct, frozen=True, kw_only=True):
     leeway_seconds: int = 30
     scope_map: Mapping[str, tuple[str, ...]] = {}
     ceiling: tuple[str, ...] = ()
+    shared_by: frozenset[str] = frozenset()
+    """Agents that share its tokens: each begins a chain of its own."""
     claims: ClaimNames = ClaimNames()
     ca_file: Path | None = None
     """Trusted for the issuer's TLS in place of the system's roots."""

@@ -51,6 +51,7 @@ def read_root_token(
         expires=expires,
         digest=digest,
         jti=optional_text(claims, "jti"),
+        shared_by=issuer.shared_by,
     )
 
 

@@ -2,10 +2,11 @@
 
 import msgspec
 
-from gateway.core import delegation, exchange
+from gateway.core import ancestry, delegation, exchange
 from gateway.core.errors import HopError, TokenError
 from gateway.core.exchange import Exchanged
-from gateway.core.model import Chain, ExchangedToken, HopToken, Presented, RootToken, Route, Way
+from gateway.core.model import Chain, ExchangedToken, Hop, HopToken, Presented, RootToken, Route, Way
+from gateway.core.ports import Binding
 from gateway.core.reasons import Reason
 from gateway.core.registry import Agent
 from gateway.proxy import crossing, handles
@@ -39,7 +40,7 @@ async def chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
     Raises:
         HopError, TokenError: the caller may not begin or continue a chain with it (``core.delegation``), or it is
             revoked, or nobody can tell (``proxy.revoked``).
-        StoreError: the store of first presenters, or that of handles, can't be asked.
+        StoreError: the store of first presenters, of live chains or of handles can't be asked.
     """
     registry = passage.snapshot.registry
     # Before anything is bound: what is revoked leaves no trace but its record.
@@ -59,9 +60,8 @@ async def _chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
     match passage.presented:
         case RootToken() as root:
             delegation.may_begin(agent, root, route)
-            proposed = delegation.proposed_binding(agent, root, crossing.new_txn(gate), now, limits)
-            binding = await gate.bindings.bind(root.digest, proposed, now)
-            return delegation.begin(agent, root, binding, now, limits)
+            binding = await _bound(gate, passage, root)
+            return await _suspected(gate, passage, delegation.begin(agent, root, binding, now, limits))
         case HopToken() as token if agent is not None:
             crossing.check_origin(passage, token)
             return delegation.resume(agent, token, route, passage.snapshot.registry, now, way=way)
@@ -73,7 +73,8 @@ async def _chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
         case None if agent is not None and route.user == "required":
             raise TokenError(Reason.TOKEN_MISSING, f"route {route.path} needs a token, or the trace of a delegation")
         case None if agent is not None:
-            return delegation.begin_without_user(agent, crossing.new_txn(gate), now, limits)
+            chain = delegation.begin_without_user(agent, crossing.new_txn(gate), now, limits)
+            return await _suspected(gate, passage, chain)
     raise HopError(Reason.CHAIN_HOLDER, "a hop token is continued over mutual TLS only")
 
 
@@ -144,3 +145,41 @@ async def exchanged(
 def at(route: Route, base: str) -> Route:
     """The route as clients of the listener at ``base`` name it."""
     return msgspec.structs.replace(route, resource=base + route.path)
+
+
+async def join(gate: Gate, passage: Passage, hop: Hop) -> None:
+    """Remember, before it is called, that the agent which gets the hop's token takes part in the chain.
+
+    Raises:
+        StoreError: it can't be remembered; nothing may be forwarded.
+    """
+    part = ancestry.delegated(hop, passage.snapshot.registry)
+    if part is not None:
+        await gate.live_chains.join(part, passage.at // 1000)
+
+
+async def _suspected(gate: Gate, passage: Passage, chain: Chain) -> Chain:
+    """``chain``, just begun, with what its agent takes part in besides; one that can't be called takes part in none."""
+    agent, registry = passage.agent, passage.snapshot.registry
+    if agent is None or agent.upstream is None:
+        return chain
+    live = await gate.live_chains.of(agent.spiffe_id, ancestry.suspects(chain), passage.at // 1000)
+    chain = ancestry.begun(chain, live)
+    mode = ancestry.mode(chain, registry)
+    if mode is not None:
+        gate.metrics.live_ancestry(mode)
+    return chain
+
+
+async def _bound(gate: Gate, passage: Passage, root: RootToken) -> Binding:
+    """The binding of the token to its first presenter; another presenter is one to look at."""
+    agent, now = passage.agent, passage.at // 1000
+    proposed = delegation.proposed_binding(agent, root, crossing.new_txn(gate), now, passage.limits)
+    binding = await gate.bindings.bind(root.digest, proposed, now)
+    if delegation.shares(agent, root, binding):
+        binding = await gate.bindings.bind(f"{root.digest}/{proposed.agent}", proposed, now)
+    if binding.agent != proposed.agent:
+        gate.metrics.alerted(Reason.ROOT_TOKEN_BOUND)
+        detail = f"{proposed.agent} presented the token with which {binding.agent} began {binding.txn}"
+        gate.refusals.refused(Reason.ROOT_TOKEN_BOUND, source=passage.id, detail=detail, event="alert")
+    return binding

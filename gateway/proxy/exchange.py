@@ -15,7 +15,7 @@ Headers = tuple[tuple[str, str], ...]
 SINGLE = frozenset(
     {
         "accept", "authorization", "content-encoding", "content-length", "content-type", "cookie", "host",
-        "last-event-id", "origin", "traceparent", "transfer-encoding", "a2a-version",
+        "last-event-id", "origin", "traceparent", "transfer-encoding", "a2a-version", "hopgate-del-scope",
     }
 )  # fmt: skip
 """Headers that are refused when sent twice; ``mcp-*`` are too."""

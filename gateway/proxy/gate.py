@@ -12,11 +12,12 @@ from structlog.typing import FilteringBoundLogger
 from gateway.core.errors import HopError
 from gateway.core.limits import Limits
 from gateway.core.model import Call, Chain, Hop, Presented, Route
-from gateway.core.ports import AuditLog, Bindings, Handles, Sealer, SingleUse, TaskOwners, ToolPins
+from gateway.core.ports import AuditLog, Bindings, Handles, LiveChains, Sealer, SingleUse, TaskOwners, ToolPins
 from gateway.core.reasons import Reason
 from gateway.core.registry import Agent
 from gateway.core.snapshot import Snapshot
 from gateway.identity.material import MaterialError
+from gateway.identity.mint_cache import MintCache
 from gateway.identity.rotation import ClientIdentity
 from gateway.protocols.base import Refusal, Reply
 from gateway.proxy.edition import Edition
@@ -48,6 +49,8 @@ class Gate:
     tasks: TaskOwners
     pins: ToolPins
     revoked: Revoked
+    live_chains: LiveChains
+    mint_cache: MintCache
     upstreams: Upstreams
     tracing: Tracing
     metrics: Metrics

@@ -5,6 +5,8 @@ record is durable. Doesn't know which HTTP library carries it.
 """
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -25,6 +27,7 @@ from gateway.core.model import (
 from gateway.core.policy.decide import decide
 from gateway.core.reasons import Reason
 from gateway.core.snapshot import Snapshot
+from gateway.identity.mint_cache import Signed
 from gateway.protocols.base import Incoming
 from gateway.proxy import cards, chains, crossing, pins, rounds, sessions, trust_bundle, webhooks, wellknown
 from gateway.proxy.adapters import adapter_of
@@ -103,6 +106,7 @@ class Pipeline:
         decision, minted = await self._decide(passage, hop)
         if minted is None:
             return await cards.answer(gate, passage, decision)
+        await chains.join(gate, passage, hop)
         grant = Grant(await webhooks.substituted(gate, passage, hop), decision, minted)
         grant = await crossing.redeemed(gate, passage, grant)
         if adapter.answered_here(call):
@@ -155,31 +159,43 @@ class Pipeline:
 
     def _narrowed(self, passage: Passage, permit: Permit) -> tuple[Decision, Minted | None, frozenset[str]]:
         """What the permit may carry on: the token, or the denial and the issuer scopes that would cure it."""
-        hop, registry = permit.hop, passage.snapshot.registry
-        missing = scope.needed(hop.call, registry) - hop.chain.ceiling
+        hop, registry, root = permit.hop, passage.snapshot.registry, passage.presented
+        wanted = scope.needed(hop.call, registry, adapter_of(hop.route.protocol).action_beside(hop.call))
+        missing = wanted - hop.chain.ceiling
         if not missing:
             with self._gate.metrics.stage("mint"):
-                return permit, self._mint(passage, hop), frozenset()
+                return permit, self._mint(passage, hop, wanted), frozenset()
         cure = frozenset[str]()
-        if isinstance(passage.presented, RootToken):
-            granted = missing if passage.agent is None else frozenset(passage.agent.scopes)
-            cure = scope.curable(missing, passage.presented, granted, passage.snapshot.scope_sources)
+        if isinstance(root, RootToken):
+            granted = wanted if passage.agent is None else frozenset(passage.agent.scopes)
+            cure = scope.step_up(wanted, root, granted, passage.snapshot.scope_sources.get(root.user.idp, {}))
         reason = Reason.INSUFFICIENT_SCOPE if cure else Reason.SCOPE_CEILING
         detail = f"the chain lacks scope {' '.join(sorted(missing))}"
         return Deny(hop, reason, permit.policies, permit.bundle, permit.generation, detail), None, cure
 
-    def _mint(self, passage: Passage, hop: Hop) -> Minted:
+    def _mint(self, passage: Passage, hop: Hop, wanted: frozenset[str]) -> Minted:
         gate, registry = self._gate, passage.snapshot.registry
-        wanted = scope.narrow(hop.call, hop.chain, registry)
+        wanted = scope.narrow(wanted, hop.chain)
         peer = crossing.gateway_of(passage, hop.route)
         if peer is not None:
             gate.metrics.minted()
             return crossing.assertion(gate, passage, hop, wanted, peer)
-        ceiling = scope.downstream_ceiling(hop.call, hop.chain, registry)
+        requested = scope.requested(passage.headers.get(scope.REQUESTED))
+        ceiling = scope.downstream_ceiling(hop.call, hop.chain, registry, requested)
         x5t, issuer, jti = client_of(gate, passage).x5t, passage.edition.issuer, gate.new_id()
         claims = delegation.claims(hop, wanted, ceiling, issuer=issuer, jti=jti, x5t=x5t, limits=passage.limits)
-        gate.metrics.minted()
-        return Minted(passage.edition.signer.sign(claims), claims["jti"], claims["exp"], wanted, ceiling)
+        signed = _signed(gate, passage, hop, claims)
+        gate.metrics.minted(reused=signed.reused)
+        return Minted(signed.token, signed.jti, signed.expires, wanted, ceiling)
+
+
+def _signed(gate: Gate, passage: Passage, hop: Hop, claims: Mapping[str, Any]) -> Signed:
+    limits = passage.limits
+    # An agent's own calls name the token that it got: one for two of them would leave open which it works on.
+    continues = hop.route.audience in passage.snapshot.registry.by_audience
+    kept, margin = 0 if continues else limits.minted_kept, limits.minted_margin_seconds
+    epoch = gate.revoked.view.epoch
+    return gate.mint_cache.signed(passage.edition.signer, claims, most=kept, margin_seconds=margin, epoch=epoch)
 
 
 def _needs_token(passage: Passage, hop: Hop) -> bool:

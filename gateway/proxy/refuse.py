@@ -139,5 +139,6 @@ def _challenges(edition: Edition, listener: Listener, route: Route, error: HopEr
         return (("WWW-Authenticate", challenge(url, error.scopes, "insufficient_scope")),)
     if isinstance(error, TokenError) and error.reason.status == 401:
         missing = error.reason is Reason.TOKEN_MISSING
-        return (("WWW-Authenticate", challenge(url, None, None if missing else "invalid_token")),)
+        first = edition.documents.first_scopes.get(route.path)
+        return (("WWW-Authenticate", challenge(url, first, None if missing else "invalid_token")),)
     return ()

@@ -25,7 +25,10 @@ class Documents(msgspec.Struct, frozen=True):
     jwks: Mapping[str, Any]
     issuer_metadata: Mapping[str, Any]
     authorization_servers: Sequence[str]
-    scopes_supported: Sequence[str]
+    scopes_supported: Mapping[str, frozenset[str]]
+    """By the path of a route: all scopes with which some call of it could be made."""
+    first_scopes: Mapping[str, frozenset[str]]
+    """By the path of a route: what a client without a token is told to ask for."""
 
 
 def metadata_path(route: Route) -> str:
@@ -55,7 +58,7 @@ def answer(http_method: str, path: str, base: str, documents: Documents, routes:
             "resource": base + route.path,
             "resource_name": f"{route.protocol} {route.name} behind Hopgate",
             "authorization_servers": list(documents.authorization_servers),
-            "scopes_supported": list(documents.scopes_supported),
+            "scopes_supported": sorted(documents.scopes_supported.get(route.path, ())),
             "bearer_methods_supported": ["header"],
         }
     )

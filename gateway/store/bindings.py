@@ -1,7 +1,7 @@
 """First presenters of root tokens (TOKENS §4): the first insert wins, and keeps winning.
 
 Fulfils ``core.ports.Bindings``. Doesn't decide what a second presenter is told. A stored binding never
-changes while its token could be presented, so it is read once a process.
+changes while its token could be presented, so it is read once a process, and used while the store answers.
 """
 
 from sqlalchemy import delete, select
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.core.ports import Binding
 from gateway.core.recent import Recent
+from gateway.store.pulse import Pulse
 from gateway.store.state import transaction
 from gateway.store.tables import bindings
 
@@ -22,18 +23,19 @@ REMEMBERED = 20_000
 class SqlBindings:
     """Bindings in the state database."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, pulse: Pulse) -> None:
         self._engine = engine
+        self._pulse = pulse
         self._known = Recent[str, Binding](REMEMBERED)
 
     async def bind(self, token_digest: str, proposed: Binding, now: int) -> Binding:
         """The binding in force: ``proposed`` if none was stored, else the stored one. ``now`` in Unix seconds.
 
         Raises:
-            StoreError: STORE_UNAVAILABLE; a binding that this process has seen needs no store.
+            StoreError: STORE_UNAVAILABLE; at the latest a second after the store failed, also of a binding seen before.
         """
         known = self._known.get(token_digest)
-        if known is not None and now <= known.token_expires:
+        if known is not None and now <= known.token_expires and self._pulse.steady:
             return known
         found = await self._insert_or_read(token_digest, proposed, now)
         self._known.put(token_digest, found)

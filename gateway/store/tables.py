@@ -130,3 +130,14 @@ revocations = Table(
 """Append-only: a revocation is a row ``made``, its lift a second one, ``lifted``, of the same ``id``."""
 
 Index("revocations_event", revocations.c.id, revocations.c.event, unique=True)
+live_chains = Table(
+    "live_chains",
+    state,
+    Column("agent", Text, primary_key=True),
+    Column("sub", Text, primary_key=True),
+    Column("txn", Text, primary_key=True),
+    Column("depth", Integer, nullable=False),
+    Column("root_expires", BigInteger, nullable=False),
+)
+Index("live_chains_root_expires", live_chains.c.root_expires)
+"""Agents that were delegated to, by SPIFFE ID, in chains that aren't over."""

@@ -48,9 +48,9 @@ def for_hop(logger: FilteringBoundLogger, *, trace_id: str, decision_id: str) ->
 
 
 class RefusalLog:
-    """Logs refusals that leave no record, a few per kind and interval, and says how many it left out.
+    """Logs refusals that leave no record, or that somebody should look at, a few per kind and interval.
 
-    ``clock`` gives seconds that only grow. Kinds past the 256th share one allowance.
+    It says how many it left out. ``clock`` gives seconds that only grow. Kinds past the 256th share one allowance.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class RefusalLog:
         self._interval = interval_seconds
         self._windows: dict[str, _Window] = {}
 
-    def refused(self, reason: str, *, source: str, detail: str = "") -> None:
-        """One refusal: ``reason`` is its kind, ``source`` the peer's address."""
+    def refused(self, reason: str, *, source: str, detail: str = "", event: str = "refused") -> None:
+        """One refusal: ``reason`` is its kind, ``source`` the peer's address, or the decision id where there is one."""
         kind = reason if reason in self._windows or len(self._windows) < _MOST_KINDS else "other"
         now = self._clock()
         window = self._windows.setdefault(kind, _Window(now))
@@ -79,7 +79,7 @@ class RefusalLog:
         window.count += 1
         if window.count <= self._per_interval:
             extra = {"left_out": left_out} if left_out > 0 else {}
-            self._logger.warning("refused", reason=reason, source=source, detail=detail, **extra)
+            self._logger.warning(event, reason=reason, source=source, detail=detail, **extra)
 
 
 class _Window:

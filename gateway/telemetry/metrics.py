@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from gateway.core.model import PolicyId, ProtocolName
 from gateway.core.reasons import Reason
+from gateway.core.registry import LiveMode
 from gateway.telemetry import semconv
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -65,6 +66,18 @@ class Metrics:
             semconv.METRIC_TOOLS_CHANGED, "tool definitions found that are not approved", registry=registry
         )
         self._minted = Counter(semconv.METRIC_TOKENS_MINTED, "hop tokens minted", registry=registry)
+        self._reused = Counter(
+            semconv.METRIC_TOKENS_REUSED, "hops whose hop token was signed for an earlier one", registry=registry
+        )
+        self._live_ancestry = Counter(
+            semconv.METRIC_LIVE_ANCESTRY,
+            "calls that an agent began while it worked in a chain",
+            ["mode"],
+            registry=registry,
+        )
+        self._alerts = Counter(
+            semconv.METRIC_ALERTS, "refusals that an honest caller does not cause", ["reason"], registry=registry
+        )
 
     def _state(self) -> None:
         registry = self._registry
@@ -151,9 +164,17 @@ class Metrics:
         """A stream ended."""
         self._streams.labels(protocol).dec()
 
-    def minted(self) -> None:
-        """A hop token was signed."""
-        self._minted.inc()
+    def minted(self, *, reused: bool = False) -> None:
+        """A hop token was signed, or one that says the same was taken again."""
+        (self._reused if reused else self._minted).inc()
+
+    def live_ancestry(self, mode: LiveMode) -> None:
+        """An agent began a chain, or called in one that it began, while it worked in another."""
+        self._live_ancestry.labels(mode).inc()
+
+    def alerted(self, reason: Reason) -> None:
+        """Somebody should look: a refusal that an attack causes, or a mistake that looks like one."""
+        self._alerts.labels(reason.value).inc()
 
     def tool_changed(self) -> None:
         """A server listed a definition of a tool that is not the approved one; the tool is in quarantine."""

@@ -20,10 +20,13 @@ from tests.wire.ledger import Ledger
 from tests.wire.mcp_calls import answer_of, bare, call, modern, post, through_gateway
 
 ROOT = Path(str(gateway.__file__)).parent
+MEMORIES = ("Recent", "OrderedDict")
 REMEMBERED = {
     "identity/jose.py:parse_protected": "the protected header itself: says the same to everyone",
     "identity/jwks.py:Recent": "digest of the whole token, signature included, in the keys of one issuer",
+    "identity/mint_cache.py:OrderedDict": "all that the token says; dropped with its key, and with each epoch",
     "store/bindings.py:Recent": "digest of the whole root token",
+    "store/live_chains.py:Recent": "user, agent and chain: only what this process has stored itself",
     "core/policy/entities.py:Recent": "the exact text of all entities of the question",
     "protocols/jsonrpc.py:_decoder": "the limit of digits: no caller's",
 }
@@ -39,7 +42,7 @@ def company(tmp_path: Path) -> Company:
 
 
 def memories(root: Path) -> set[str]:
-    """Functions that are cached, and files that make a ``Recent``."""
+    """Functions that are cached, and files that make a bounded memory."""
     found = set()
     for path in root.rglob("*.py"):
         where = str(path.relative_to(root))
@@ -47,8 +50,8 @@ def memories(root: Path) -> set[str]:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 decorators = " ".join(ast.unparse(each) for each in node.decorator_list)
                 found |= {f"{where}:{node.name}"} if "cache" in decorators else set()
-            elif isinstance(node, ast.Call) and ast.unparse(node.func).partition("[")[0] == "Recent":
-                found.add(f"{where}:Recent")
+            elif isinstance(node, ast.Call) and (made := ast.unparse(node.func).partition("[")[0]) in MEMORIES:
+                found.add(f"{where}:{made}")
     return found
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.ports import Bindings, Handles, Revocations, SingleUse, TaskOwners, ToolPins
+from gateway.core.ports import Bindings, Handles, LiveChains, Revocations, SingleUse, TaskOwners, ToolPins
 from gateway.store.bindings import SqlBindings
 from gateway.store.handles import SqlHandles
+from gateway.store.live_chains import SqlLiveChains
+from gateway.store.pulse import Pulse
 from gateway.store.revocations import SqlRevocations
 from gateway.store.single_use import SqlSingleUse
 from gateway.store.sql import database_path
@@ -38,6 +40,7 @@ class Store:
     single_use: SingleUse
     handles: Handles
     revocations: Revocations
+    live_chains: LiveChains
 
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
@@ -58,13 +61,16 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> 
         engine = await open_state(urls[request.param])
         revocations = SqlRevocations(engine, database_path(urls[request.param]))
         try:
+            pulse = Pulse(engine)
+            await pulse.beat()
             yield Store(
-                SqlBindings(engine),
+                SqlBindings(engine, pulse),
                 SqlTaskOwners(engine, clock),
                 SqlToolPins(engine, clock),
                 SqlSingleUse(engine),
                 SqlHandles(engine),
                 revocations,
+                SqlLiveChains(engine),
             )
         finally:
             revocations.close()

@@ -74,7 +74,7 @@ def hop_to(chain: Chain, name: str, now: int = NOW) -> Hop:
 def forward(chain: Chain, name: str, facts: Registry, now: int = NOW) -> Mapping[str, Any]:
     """The claims that the gateway mints when ``chain`` delegates to ``name``; raises where it refuses."""
     hop = hop_to(chain, name, now)
-    needed = scope.narrow(hop.call, chain, facts)
+    needed = scope.narrow(scope.needed(hop.call, facts), chain)
     ceiling = scope.downstream_ceiling(hop.call, chain, facts)
     return delegation.claims(hop, needed, ceiling, issuer="https://gw.test", jti="j", x5t="x", limits=LIMITS)
 
@@ -98,6 +98,8 @@ def received(claims: Mapping[str, Any]) -> HopToken:
         expires=claims["exp"],
         digest=f"digest-of-{claims['aud']}-{claims['del_depth']}",
         user=USER,
+        jti=claims["jti"],
+        parent=claims.get("par_hash"),
     )
 
 

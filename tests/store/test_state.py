@@ -10,6 +10,7 @@ from gateway.core.errors import StoreError
 from gateway.core.ports import Binding
 from gateway.core.reasons import Reason
 from gateway.store.bindings import SqlBindings
+from gateway.store.pulse import Pulse
 from gateway.store.sql import audit_path, audit_paths, database_path
 from gateway.store.state import open_state
 from gateway.store.task_owners import SqlTaskOwners
@@ -20,7 +21,7 @@ async def test_the_file_is_private(tmp_path: Path) -> None:
     path.touch(0o644)
     engine = await open_state(f"sqlite:///{path}")
     try:
-        await SqlBindings(engine).bind("d", Binding("a", "t", 1, 1), 1)
+        await SqlBindings(engine, Pulse(engine)).bind("d", Binding("a", "t", 1, 1), 1)
         modes = file_modes(tmp_path)
     finally:
         await engine.dispose()
@@ -35,7 +36,7 @@ async def test_a_locked_database_refuses(tmp_path: Path) -> None:
     other.execute("BEGIN IMMEDIATE")
     try:
         for asked in (
-            SqlBindings(engine).bind("d", Binding("a", "t", 1, 1), 1),
+            SqlBindings(engine, Pulse(engine)).bind("d", Binding("a", "t", 1, 1), 1),
             SqlTaskOwners(engine).claim("r", "t", "o", 2**40),
         ):
             with pytest.raises(StoreError) as caught:
@@ -54,7 +55,7 @@ async def test_a_failure_names_no_values(tmp_path: Path) -> None:
         other.execute("DROP TABLE bindings")
     other.close()
     with pytest.raises(StoreError) as caught:
-        await SqlBindings(engine).bind("secret-digest", Binding("a", "t", 1, 1), 1)
+        await SqlBindings(engine, Pulse(engine)).bind("secret-digest", Binding("a", "t", 1, 1), 1)
     await engine.dispose()
     assert "secret-digest" not in f"{caught.value!r} {caught.value} {caught.value.__cause__}"
 

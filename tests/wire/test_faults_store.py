@@ -15,12 +15,17 @@ from gateway.core.audit import DecisionRecord, RefusedRecord
 from tests.company import Company
 from tests.gateways import Script, running, scripted, serving
 from tests.wire.agent import Bare, bare, refusal_of, sending
+from tests.wire.ledger import Ledger
+from tests.wire.mcp_calls import bare as mcp_bare
+from tests.wire.mcp_calls import call, post, through_gateway
+from tests.wire.mcp_calls import refusal_of as mcp_refusal
 
 ANSWER = b'{"jsonrpc":"2.0","id":7,"result":{"message":{"messageId":"m","role":"ROLE_AGENT","parts":[]}}}'
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (
     len(ANSWER),
     ANSWER,
 )
+READ = call("read_balance")
 FULL_BYTES = 4096
 """Less than the smallest write to the log's database, and more than the gateway's output."""
 
@@ -140,3 +145,19 @@ async def test_a_locked_state_store(company: Company) -> None:
     assert isinstance(refused.record, RefusedRecord)
     assert refused.record.reason == "store_unavailable"
     assert isinstance(permitted.record, DecisionRecord)
+
+
+async def test_a_root_token_seen_before_is_refused_once_the_state_store_is_gone(company: Company) -> None:
+    company.registry["agents"]["cron"]["clients"] = ["cli"]
+    ledger = Ledger()
+    async with through_gateway(company, ledger), mcp_bare(company, "cron") as wire:
+        assert (await post(wire, READ)).status_code == 200
+        with locked(company.directory / "hopgate.db"):
+            async with asyncio.timeout(10):
+                while (reply := await post(wire, READ)).status_code == 200:
+                    pass
+            served = len(ledger.headers)
+            assert mcp_refusal(reply) == (503, 1503, "store_unavailable")
+            assert mcp_refusal(await post(wire, READ)) == (503, 1503, "store_unavailable")
+            assert len(ledger.headers) == served
+        assert (await post(wire, READ)).status_code == 200

@@ -196,11 +196,13 @@ def _headers(session: dict[str, str | None]) -> dict[str, str]:
     return {name: str(value) for name, value in session.items()} | {"Accept": "text/event-stream"}
 
 
-async def test_every_request_of_a_session_has_a_token_of_its_own(company: Company) -> None:
+async def test_each_request_of_a_session_has_a_token_for_what_it_needs(company: Company) -> None:
     ledger = Ledger()
     async with through_gateway(company, ledger), bare(company) as wire:
         session = await open_session(wire)
         await post(wire, READ, session)
         await post(wire, READ, session)
     tokens = [headers["authorization"].removeprefix("Bearer ") for headers in ledger.headers]
-    assert len({jwt.decode(token, options={"verify_signature": False})["jti"] for token in tokens}) == 4
+    claims = [jwt.decode(token, options={"verify_signature": False}) for token in tokens]
+    assert [each["scope"] for each in claims] == ["", "", "ledger/read_balance", "ledger/read_balance"]
+    assert len({each["jti"] for each in claims}) == 2

@@ -58,7 +58,8 @@ async def test_no_token_is_challenged_without_an_error(entrance: Entrance) -> No
         reply = await post(wire, READ)
     assert refusal_of(reply) == (401, 1401, Reason.TOKEN_MISSING)
     assert parameters(reply) == {
-        "resource_metadata": f"{company.data_url}/.well-known/oauth-protected-resource/mcp/ledger"
+        "scope": "all",
+        "resource_metadata": f"{company.data_url}/.well-known/oauth-protected-resource/mcp/ledger",
     }
     assert record_of(company, reply).record.reason == Reason.TOKEN_MISSING
     assert len(ledger.headers) == before
@@ -104,6 +105,7 @@ async def _refused_as_invalid(entrance: Entrance, token: str, reason: Reason) ->
     assert refusal_of(reply) == (401, 1401, reason)
     assert parameters(reply) == {
         "error": "invalid_token",
+        "scope": "all",
         "resource_metadata": f"{company.data_url}/.well-known/oauth-protected-resource/mcp/ledger",
     }
     assert token not in reply.text
@@ -136,7 +138,8 @@ async def test_the_document_of_a_challenge_is_the_resource_that_was_used(
     assert document["resource"] == f"{base}/{route}"
     assert document["authorization_servers"] == ["https://login.demo.test"]
     assert document["bearer_methods_supported"] == ["header"]
-    assert document["scopes_supported"] == ["all", "read"]
+    assert document["scopes_supported"] == (["all", "read"] if route == "mcp/ledger" else ["all"])
+    assert parameters(challenged)["scope"] == "all"
 
 
 @pytest.mark.parametrize("listener", ["data", "public"])

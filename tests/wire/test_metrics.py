@@ -100,7 +100,8 @@ async def test_permitted_denied_and_failed_hops_are_counted_by_verdict_and_reaso
     assert counted(verdict="deny", reason="no_permit", protocol="mcp") == 1
     assert counted(verdict="ask", reason="approval_required", protocol="mcp") == 1
     assert counted(verdict="deny", reason="tool_unknown", protocol="mcp") == 1
-    assert after.value("hopgate_tokens_minted_total") == after.value("hopgate_decisions_total", verdict="permit")
+    tokens = after.value("hopgate_tokens_minted_total") + after.value("hopgate_tokens_reused_total")
+    assert tokens == after.value("hopgate_decisions_total", verdict="permit")
     assert failed.value("hopgate_upstream_errors_total", reason="upstream_unreachable") == 1
     records = [decode(row.payload) for row in AuditReader(f"sqlite:///{company.directory}/hopgate.db").rows()]
     hops = [record for record in records if isinstance(record, DecisionRecord | OutcomeRecord | RefusedRecord)]

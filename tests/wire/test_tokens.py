@@ -1,4 +1,4 @@
-"""The hop token as an upstream sees it: every claim of RFC 9068, 8693 and 8705 that makes a chain, fresh each hop; and
+"""The hop token as an upstream sees it: every claim of RFC 9068, 8693 and 8705 that makes a chain; and
 nothing else of the caller's, header by header."""
 
 import asyncio
@@ -17,6 +17,7 @@ import jwt
 import pytest
 
 from gateway.core.audit import DecisionRecord
+from gateway.identity.signer import generate_key_pem
 from tests.company import SCOPES, Company
 from tests.gateways import Script, running, scripted
 from tests.wire.delegate import delegated, delegates
@@ -149,14 +150,49 @@ async def test_a_delegates_token_and_what_it_becomes(company: Company) -> None:
     assert {name: held[name] for name in constant} == {name: passed[name] for name in constant}
 
 
-async def test_each_hop_has_a_fresh_token(company: Company) -> None:
+@pytest.mark.parametrize(("kept", "signed"), [(100, 2), (0, 4)])
+async def test_a_server_gets_a_token_again_that_would_say_the_same(company: Company, kept: int, signed: int) -> None:
+    company.settings["limits"] = {"minted_kept": kept}
     ledger = Ledger()
     async with through_gateway(company, ledger), bare(company) as wire:
-        for _ in range(3):
-            await post(wire, READ)
+        for message in (READ, READ, call("pay", amount=5, to="ACME"), READ):
+            assert (await post(wire, message)).status_code == 200
     claims = [jwt.decode(bearer(headers), options={"verify_signature": False}) for headers in ledger.headers]
-    assert len({one["jti"] for one in claims}) == 3
+    assert len({one["jti"] for one in claims}) == signed
     assert len({one["txn"] for one in claims}) == 1, "one root token begins one chain"
+    assert [one["scope"] for one in claims] == [
+        "ledger/read_balance",
+        "ledger/read_balance",
+        "ledger/pay",
+        "ledger/read_balance",
+    ]
+    minted = [each.record.minted for each in company.records() if isinstance(each.record, DecisionRecord)]
+    assert [each and each.jti for each in minted] == [one["jti"] for one in claims], "each record names what was sent"
+
+
+async def test_every_delegation_has_a_token_of_its_own(company: Company) -> None:
+    """Or nobody could say on which of two equal requests its delegate's calls were made."""
+    token = company.token(f"{company.data_url}/a2a/analyst")
+    async with delegates(company, "analyst") as [analyst], through_gateway(company, Ledger()):
+        for _ in range(3):
+            await delegated(company, analyst, token=token)
+    assert len({one["jti"] for one in analyst.tokens}) == 3
+    assert len({one["txn"] for one in analyst.tokens}) == 1
+
+
+async def test_a_rotated_key_signs_all_tokens_anew(company: Company) -> None:
+    ledger = Ledger()
+    async with through_gateway(company, ledger), bare(company) as wire:
+        for _ in range(2):
+            await post(wire, READ)
+        (company.directory / "signing.pem").write_bytes(generate_key_pem())
+        keys = [jwt.get_unverified_header(bearer(headers))["kid"] for headers in ledger.headers]
+        async with asyncio.timeout(15):
+            while len(set(keys)) == 1:
+                await post(wire, READ)
+                keys = [jwt.get_unverified_header(bearer(headers))["kid"] for headers in ledger.headers]
+                await asyncio.sleep(0.1)
+    assert keys[0] == keys[1] != keys[-1]
 
 
 async def test_a_token_lives_no_longer_than_its_chain(company: Company) -> None:

@@ -194,6 +194,8 @@ def chain_facts(chain: Chain) -> ChainFacts:
         purpose=chain.purpose,
         via=chain.via,
         way=chain.way,
+        possible_parents=() if chain.live is None else chain.live.txns,
+        live_depth=0 if chain.live is None else chain.live.depth,
     )
 
 

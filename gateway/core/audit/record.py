@@ -96,6 +96,10 @@ class ChainFacts(Struct, frozen=True, kw_only=True):
     """The peer gateway of another trust domain that vouched for the chain."""
     way: Way | None = None
     """How the caller continued it; None where it begins here."""
+    possible_parents: tuple[str, ...] = ()
+    """``txn`` of live chains that the agent worked in when it began this one, the deepest first, at most 16."""
+    live_depth: int = 0
+    """The deepest at which it took part in them."""
 
 
 class MatchedValue(Struct, frozen=True):

@@ -181,7 +181,8 @@ def _order(rule: Rule) -> tuple[str, str, int]:
 def _names(world: World, arguments: Arguments) -> dict[str, frozenset[str]]:
     """Words for did-you-mean in the validator's messages, by the kind they name."""
     attributes = {attr for entity in world.registered.values() for attr in entity.attrs}
-    context = {"delegation_depth", "chain", "chain_max_risk", "reentry", "scopes", "protocol", "now", "user", "purpose"}
+    context = {"delegation_depth", "chain", "chain_max_risk", "reentry", "live_ancestry", "scopes", "protocol", "now"}
+    context |= {"user", "purpose"}
     names = {name for tools in arguments.values() for record in tools.values() for name in record.fields}
     return {
         "entity type": frozenset(uid.type for uid in world.registered),

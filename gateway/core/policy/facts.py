@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from cedarpy import pst
 from msgspec import Struct, structs
 
+from gateway.core import ancestry
 from gateway.core.model import Hop, Uid
 from gateway.core.policy.argtypes import Arguments
 from gateway.core.policy.arguments import ArgumentsError, context_args
@@ -104,6 +105,8 @@ def caller(hop: Hop, registry: Registry, world: World) -> Facts | Undecided:
     strangers = [name for name in hop.chain.agents if name not in registry.agents]
     if strangers or len(hop.chain.agents) != len(hop.chain.actors):
         return Undecided(Reason.POLICY_ERROR, "an agent of the chain is not registered")
+    if ancestry.mode(hop.chain, registry) == "deny":
+        return Undecided(Reason.LIVE_ANCESTRY, f"agent {hop.chain.agents[-1]} works in a live chain that it may hide")
     brought: dict[Uid, Entity] = {}
     if hop.user is not None:
         entity = user(hop.user, registry.people.get(hop.user.sub))
@@ -142,10 +145,11 @@ def _principal(hop: Hop, registry: Registry) -> Uid | Undecided:
 def _context(hop: Hop, registry: Registry) -> dict[str, Value]:
     chain = [registry.agents[name] for name in hop.chain.agents]
     context: dict[str, Value] = {
-        "delegation_depth": hop.chain.depth,
+        "delegation_depth": ancestry.seen_depth(hop.chain, registry),
         "chain": tuple(dict.fromkeys(agent.uid for agent in chain)),
         "chain_max_risk": max((RISK[agent.risk_level] for agent in chain), default=0),
         "reentry": hop.chain.reentry,
+        "live_ancestry": ancestry.mode(hop.chain, registry) == "raise",
         "scopes": tuple(sorted(hop.chain.ceiling)),
         "protocol": hop.call.protocol,
         "now": Instant(hop.now),
