@@ -11,12 +11,14 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.app.editions import Editions, end_unvouched
 from gateway.app.identity import STARTING, Identity, Standing
 from gateway.app.ids import new_id
 from gateway.app.listeners import Ports, new_listeners, start
 from gateway.app.parts import PartError, sealing_secret
+from gateway.app.signing import Signing
 from gateway.app.telemetry import Telemetry, open_telemetry
 from gateway.config.settings import Settings
 from gateway.config.watcher import changes
@@ -63,8 +65,10 @@ async def serve(
         audit = _audit(settings, telemetry, watch, stack)
         identity = Identity(settings, telemetry, watch.identity_is)
         await identity.start()
-        editions = Editions(path, published, environ, telemetry)
-        gate = await _gate(editions, identity, sealing_secret(settings, environ), audit, telemetry, stack)
+        state = await _state(settings, stack)
+        signing = Signing(settings, environ, state, telemetry)
+        editions = Editions(path, published, environ, telemetry, signing, await signing.start())
+        gate = _gate(editions, identity, sealing_secret(settings, environ), audit, telemetry, state, stack)
         listeners = new_listeners(gate, identity)
         health = HealthListener(lambda: watch.readiness(editions), telemetry.metrics.render)
         ports = await start(settings, listeners, health, stack)
@@ -72,6 +76,7 @@ async def serve(
             running = [
                 tasks.create_task(audit.run()),
                 tasks.create_task(identity.run(lambda: end_unvouched(gate))),
+                tasks.create_task(signing.run(lambda signer, distrusted: editions.sign_with(gate, signer, distrusted))),
                 tasks.create_task(_follow(editions, identity, gate, control.reload)),
             ]
             watch.serving = True
@@ -156,19 +161,24 @@ def _audit(settings: Settings, telemetry: Telemetry, watch: Watch, stack: AsyncE
     return audit
 
 
-async def _gate(
+async def _state(settings: Settings, stack: AsyncExitStack) -> AsyncEngine:
+    try:
+        state = await open_state(settings.store.url)
+    except StoreError as error:
+        raise PartError(f"store.url: {error.detail}") from None
+    stack.push_async_callback(state.dispose)
+    return state
+
+
+def _gate(
     editions: Editions,
     identity: Identity,
     secret: bytes,
     audit: SqlAuditLog,
     telemetry: Telemetry,
+    state: AsyncEngine,
     stack: AsyncExitStack,
 ) -> Gate:
-    try:
-        state = await open_state(editions.published.loaded.settings.store.url)
-    except StoreError as error:
-        raise PartError(f"store.url: {error.detail}") from None
-    stack.push_async_callback(state.dispose)
     upstreams = Upstreams()
     stack.push_async_callback(upstreams.close)
     return Gate(

@@ -4,6 +4,7 @@ import click
 
 from gateway import __version__
 from gateway.cli.audit import audit
+from gateway.cli.keys import keys
 from gateway.cli.serve import check, serve
 from gateway.cli.tools import tools
 
@@ -18,3 +19,4 @@ main.add_command(serve)
 main.add_command(check)
 main.add_command(audit)
 main.add_command(tools)
+main.add_command(keys)

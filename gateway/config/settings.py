@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from gateway.config.issuer_settings import IssuerSettings
+from gateway.config.key_settings import Keys
 from gateway.config.limit_settings import LimitSettings
 from gateway.config.problems import Fault
 from gateway.config.section import Section
@@ -18,7 +19,6 @@ from gateway.config.words import (
     FilePath,
     FolderPath,
     HostHeader,
-    KeyReference,
     Label,
     Name,
     Network,
@@ -145,31 +145,6 @@ class Identity(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 f"there is no trust bundle for the gateway's own trust domain {self.trust_domain}",
                 "add it, or correct trust_domain",
             )
-
-
-class SigningKey(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The key that signs hop tokens and agent cards."""
-
-    file: Annotated[NewPath, Meta(description="PKCS#8 PEM of an EC P-256 private key (ES256), unencrypted.")]
-    generate: Annotated[bool, Meta(description="Make the file, mode 0600, if there is none.")] = False
-
-    def faults(self) -> Iterable[Fault]:
-        """A key that isn't generated has to be there."""
-        if not self.generate and not Path(self.file).is_file():
-            yield Fault(("file",), f"there is no file {self.file}", "make the key, or set generate: true")
-
-
-class Keys(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The gateway's own keys."""
-
-    signing: SigningKey
-    sealing: Annotated[
-        KeyReference | None,
-        Meta(
-            description="Reference to a secret of at least 32 bytes that seals session handles and keys digests. "
-            "Outside production it may be left out and is then generated next to the store."
-        ),
-    ] = None
 
 
 class RouteSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

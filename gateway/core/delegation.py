@@ -124,6 +124,12 @@ def standing(chain: Chain, registry: Registry) -> None:
         _active_name(actor, registry)
 
 
+def was_continued(chain: Chain) -> bool:
+    """Whether a hop token proved the chain, and not a user's token or the agent itself."""
+    # Only a chain that a root token began knows that token's client.
+    return chain.parent is not None and not chain.client
+
+
 def calling_agent(peer: Peer, registry: Registry, now: int) -> Agent:
     """The registered, active agent behind a verified peer.
 

@@ -5,7 +5,8 @@ unverified part of a token chooses only among configured issuers and their confi
 who may present a token, or what it allows (``core.delegation``, policy).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 
 from msgspec import Struct
 
@@ -18,7 +19,7 @@ from gateway.identity.jose import UnverifiedJws, parse_compact
 from gateway.identity.jwks import Keys
 from gateway.identity.keysets import KeySet
 from gateway.identity.root_tokens import read_root_token
-from gateway.identity.signer import HOP_TOKEN_TYPE
+from gateway.identity.signer import HOP_TOKEN_TYPE, always
 
 
 class TrustedIssuer(Struct, frozen=True):
@@ -29,11 +30,13 @@ class TrustedIssuer(Struct, frozen=True):
 
 
 class OwnIssuer(Struct, frozen=True):
-    """The gateway as the issuer of hop tokens: its ``iss`` and ``Signer.verification_keys`` (ES256 only)."""
+    """The gateway as the issuer of hop tokens: its ``iss`` and ``Signer.verification_keys``."""
 
     issuer: str
     keys: Keys
     leeway_seconds: int = 30
+    require: Callable[[], None] = always
+    """Raises where the keys may not be used at present."""
 
 
 class TokenVerifier:
@@ -51,6 +54,12 @@ class TokenVerifier:
         if len(self._issuers) != len(issuers) or len(self._idps) != len(issuers) or own.issuer in self._issuers:
             raise ValueError("two issuers share an iss or a name; each must be the only one")
 
+    def under(self, own: OwnIssuer) -> "TokenVerifier":
+        """The same for user tokens, with other keys of the gateway's own."""
+        other = copy(self)
+        other._own = own
+        return other
+
     async def verify(
         self, authorization: str, route: Route, now: int, *, peer: Peer | None = None
     ) -> RootToken | HopToken:
@@ -60,6 +69,7 @@ class TokenVerifier:
 
         Raises:
             TokenError: a TOKEN_* or CHAIN_* reason, or KEYS_UNAVAILABLE. The detail never quotes the token.
+            StoreError: the gateway's own keys can't be told at present.
         """
         jws = parse_compact(_bearer(authorization), self._max_bytes)
         claimed = jws.claims.get("iss")
@@ -77,6 +87,7 @@ class TokenVerifier:
         return read_root_token(VerifiedClaims(jws.claims), issuer, route, jws.digest, now, peer)
 
     def _verify_own(self, jws: UnverifiedJws, now: int) -> HopToken:
+        self._own.require()
         if jws.kid is None or not self._own.keys.verify(jws):
             raise TokenError(Reason.TOKEN_SIGNATURE, "no key of this gateway verifies the token")
         if jws.type != HOP_TOKEN_TYPE:

@@ -92,3 +92,16 @@ single_use = Table(
     Column("expires", BigInteger, nullable=False),
 )
 Index("single_use_expires", single_use.c.expires)
+
+signing_keys = Table(
+    "signing_keys",
+    state,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("kid", Text, nullable=False),
+    Column("algorithm", Text, nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("signs_from", BigInteger, nullable=False),
+    Column("distrusted_at", BigInteger, nullable=False),
+)
+"""Generated signing keys; ``sealed`` opens only with a secret that isn't in the database."""
