@@ -24,7 +24,9 @@ from gateway.config.settings import Settings
 from gateway.config.watcher import changes
 from gateway.core.audit import CheckpointRecord, encode
 from gateway.core.errors import StoreError
+from gateway.core.model import SpiffeId
 from gateway.identity.seal import AeadSealer, digest_key
+from gateway.proxy.callers import Mesh
 from gateway.proxy.gate import Gate
 from gateway.proxy.health import HealthListener, Readiness
 from gateway.proxy.upstream import Upstreams
@@ -179,6 +181,7 @@ def _gate(
     state: AsyncEngine,
     stack: AsyncExitStack,
 ) -> Gate:
+    listen = editions.published.loaded.settings.listen
     upstreams = Upstreams()
     stack.push_async_callback(upstreams.close)
     return Gate(
@@ -197,4 +200,5 @@ def _gate(
         digest_key=digest_key(secret),
         clock=time.time,
         new_id=new_id,
+        mesh=Mesh(frozenset(map(SpiffeId, listen.data.mesh)), identity.server.trusts),
     )

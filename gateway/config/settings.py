@@ -26,6 +26,7 @@ from gateway.config.words import (
     OriginUrl,
     SecretReference,
     SocketPath,
+    SpiffeIdText,
     SqliteUrl,
     TrustDomain,
     WebOrigin,
@@ -53,6 +54,13 @@ class DataListener(Listener, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Agents' traffic; a client certificate is always required."""
 
     port: Port = 8443
+    mesh: Annotated[
+        tuple[SpiffeIdText, ...],
+        Meta(
+            description="SPIFFE IDs of mesh proxies (Envoy) that say by `x-forwarded-client-cert` who calls. Everybody "
+            "else's header is ignored."
+        ),
+    ] = ()
 
 
 class PublicListener(Listener, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     CERTIFICATE_EXPIRED = "certificate_expired"
     TRUST_WITHDRAWN = "trust_withdrawn"
     IDENTITY_UNAVAILABLE = "identity_unavailable"
+    FORWARDED_IDENTITY = "forwarded_identity"
 
     ENTRY_POINT_REQUIRED = "entry_point_required"
     ROOT_TOKEN_BOUND = "root_token_bound"
@@ -156,6 +157,11 @@ _MEANINGS: dict[Reason, Meaning] = {
     ),
     Reason.IDENTITY_UNAVAILABLE: Meaning(
         503, "the gateway has no certificate of its own at present", "check the source of the gateway's SVID"
+    ),
+    Reason.FORWARDED_IDENTITY: Meaning(
+        403,
+        "the mesh proxy did not name exactly one workload that it may speak for",
+        "let Envoy set x-forwarded-client-cert by SANITIZE_SET with uri: true, for callers that show an SVID",
     ),
     Reason.ENTRY_POINT_REQUIRED: Meaning(
         403,

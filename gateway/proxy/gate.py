@@ -18,6 +18,7 @@ from gateway.core.registry import Agent
 from gateway.core.snapshot import Snapshot
 from gateway.identity.material import MaterialError
 from gateway.identity.rotation import ClientIdentity
+from gateway.proxy.callers import NO_MESH, Mesh
 from gateway.proxy.edition import Edition
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.lease import Lease
@@ -51,6 +52,8 @@ class Gate:
     clock: Callable[[], float]
     """Unix seconds."""
     new_id: Callable[[], str]
+    mesh: Mesh = NO_MESH
+    """Whose word is taken for who calls."""
     streams: Counter[str] = field(default_factory=Counter)
     """Open streams by caller, for the limit."""
     leases: set[Lease] = field(default_factory=set)

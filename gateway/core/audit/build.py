@@ -159,11 +159,13 @@ def _workload(peer: Peer | None, registry: Registry) -> Workload | None:
         return None
     agent = registry.agent_of(peer.spiffe_id)
     if agent is None:
-        return Workload(spiffe_id=peer.spiffe_id, x5t=peer.x5t)
+        return Workload(spiffe_id=peer.spiffe_id, x5t=peer.x5t, proof=peer.proof, via=peer.via)
     person = registry.people.get(agent.owner)
     return Workload(
         spiffe_id=peer.spiffe_id,
         x5t=peer.x5t,
+        proof=peer.proof,
+        via=peer.via,
         name=agent.name,
         owner=agent.owner,
         owner_name=None if person is None else person.name,
