@@ -65,6 +65,8 @@ class Editions:
         named += [issuer.jwks_file for issuer in settings.issuers if issuer.jwks_file is not None]
         if settings.webhooks.ca_file is not None:
             named.append(settings.webhooks.ca_file)
+        if settings.identity.jwt_svid is not None:
+            named += settings.identity.jwt_svid.bundles.values()
         pem, public = settings.identity.pem, settings.identity.public
         if pem is not None:
             named += [pem.certificate, pem.key, *pem.trust_bundles.values()]

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from gateway.app.editions import Editions, end_unvouched
 from gateway.app.identity import STARTING, Identity, Standing
 from gateway.app.ids import new_id
+from gateway.app.jwt_svids import JwtAuthorities
 from gateway.app.listeners import Ports, new_listeners, start
 from gateway.app.parts import PartError, sealing_secret
 from gateway.app.signing import Signing
@@ -25,6 +26,7 @@ from gateway.config.watcher import changes
 from gateway.core.audit import CheckpointRecord, encode
 from gateway.core.errors import StoreError
 from gateway.core.model import SpiffeId
+from gateway.identity.jwt_svid import JwtSvids
 from gateway.identity.seal import AeadSealer, digest_key
 from gateway.proxy.callers import Mesh
 from gateway.proxy.gate import Gate
@@ -35,6 +37,7 @@ from gateway.store.audit import SqlAuditLog
 from gateway.store.audit_file import AuditFile
 from gateway.store.bindings import SqlBindings
 from gateway.store.checkpoint_key import load_or_create
+from gateway.store.single_use import SqlSingleUse
 from gateway.store.sql import audit_path
 from gateway.store.state import open_state
 from gateway.store.task_owners import SqlTaskOwners
@@ -70,7 +73,10 @@ async def serve(
         state = await _state(settings, stack)
         signing = Signing(settings, environ, state, telemetry)
         editions = Editions(path, published, environ, telemetry, signing, await signing.start())
-        gate = _gate(editions, identity, sealing_secret(settings, environ), audit, telemetry, state, stack)
+        authorities = JwtAuthorities(settings, SqlSingleUse(state), telemetry)
+        authorities.start()
+        secret = sealing_secret(settings, environ)
+        gate = _gate(editions, identity, secret, audit, telemetry, state, authorities.verifier, stack)
         listeners = new_listeners(gate, identity)
         health = HealthListener(lambda: watch.readiness(editions), telemetry.metrics.render)
         ports = await start(settings, listeners, health, stack)
@@ -79,7 +85,8 @@ async def serve(
                 tasks.create_task(audit.run()),
                 tasks.create_task(identity.run(lambda: end_unvouched(gate))),
                 tasks.create_task(signing.run(lambda signer, distrusted: editions.sign_with(gate, signer, distrusted))),
-                tasks.create_task(_follow(editions, identity, gate, control.reload)),
+                tasks.create_task(authorities.run()),
+                tasks.create_task(_follow(editions, identity, authorities, gate, control.reload)),
             ]
             watch.serving = True
             on_ready(ports)
@@ -92,11 +99,14 @@ async def serve(
                 task.cancel()
 
 
-async def _follow(editions: Editions, identity: Identity, gate: Gate, asked: asyncio.Event) -> None:
+async def _follow(
+    editions: Editions, identity: Identity, authorities: JwtAuthorities, gate: Gate, asked: asyncio.Event
+) -> None:
     """Take over configuration and certificates as their files change."""
     async for _ in changes(editions.files, asked):
         await editions.reload(gate)
         await identity.reload()
+        await authorities.reload()
 
 
 class Watch:
@@ -179,6 +189,7 @@ def _gate(
     audit: SqlAuditLog,
     telemetry: Telemetry,
     state: AsyncEngine,
+    jwt_svids: JwtSvids | None,
     stack: AsyncExitStack,
 ) -> Gate:
     listen = editions.published.loaded.settings.listen
@@ -200,5 +211,6 @@ def _gate(
         digest_key=digest_key(secret),
         clock=time.time,
         new_id=new_id,
+        jwt_svids=jwt_svids,
         mesh=Mesh(frozenset(map(SpiffeId, listen.data.mesh)), identity.server.trusts),
     )

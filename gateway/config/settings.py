@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from gateway.config.issuer_settings import IssuerSettings
+from gateway.config.jwt_svid_settings import JwtSvidSettings
 from gateway.config.key_settings import Keys
 from gateway.config.limit_settings import LimitSettings
 from gateway.config.problems import Fault
@@ -137,6 +138,9 @@ class Identity(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     development: Annotated[
         DevelopmentIdentity | None, Meta(description="For `source: development`; refused in production.")
     ] = None
+    jwt_svid: Annotated[
+        JwtSvidSettings | None, Meta(description="Whose JWT-SVIDs are taken, on routes that take them.")
+    ] = None
     public: Annotated[ServerCertificate | None, Meta(description="Certificate of the public listener.")] = None
 
     def faults(self) -> Iterable[Fault]:
@@ -147,6 +151,8 @@ class Identity(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
             yield Fault(("workload_api",), "source: workload_api needs this section", "set socket")
         if self.source == "development" and self.development is None:
             yield Fault(("development",), "source: development needs this section", "set directory")
+        if self.jwt_svid is not None and not self.jwt_svid.bundles and self.source != "workload_api":
+            yield Fault(("jwt_svid", "bundles"), "no JWT-SVID can be verified without a bundle", "name one a domain")
         if self.source == "pem" and self.pem is not None and self.trust_domain not in self.pem.trust_bundles:
             yield Fault(
                 ("pem", "trust_bundles"),
@@ -168,6 +174,13 @@ class RouteSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     continuation: Annotated[
         bool, Meta(description="Whether an agent may send back the hop token it received, to continue its chain.")
     ] = True
+    jwt_svid: Annotated[
+        bool,
+        Meta(
+            description="Whether agents that can't do mutual TLS may call on the public listener with a JWT-SVID in "
+            "`Hopgate-Workload-Token`. Needs `identity.jwt_svid`."
+        ),
+    ] = False
     record_arguments: Annotated[
         bool, Meta(description="Whether call arguments are recorded in the clear; a digest always is.")
     ] = False

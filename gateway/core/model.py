@@ -74,6 +74,8 @@ class Route(Struct, frozen=True):
     """``user-only`` routes are served on the public listener too, to people's own clients."""
     continuation: bool = True
     """Whether a hop token that its holder received may be sent back here (TOKENS §3a)."""
+    jwt_svid: bool = False
+    """Whether agents without a certificate may prove themselves by a JWT-SVID, on the public listener."""
     record_arguments: bool = False
     """Whether call arguments are recorded in the clear."""
     explain: bool = False

@@ -38,6 +38,8 @@ class Reason(StrEnum):
     TRUST_WITHDRAWN = "trust_withdrawn"
     IDENTITY_UNAVAILABLE = "identity_unavailable"
     FORWARDED_IDENTITY = "forwarded_identity"
+    WORKLOAD_TOKEN = "workload_token"
+    WORKLOAD_TOKEN_SPENT = "workload_token_spent"
 
     ENTRY_POINT_REQUIRED = "entry_point_required"
     ROOT_TOKEN_BOUND = "root_token_bound"
@@ -162,6 +164,14 @@ _MEANINGS: dict[Reason, Meaning] = {
         403,
         "the mesh proxy did not name exactly one workload that it may speak for",
         "let Envoy set x-forwarded-client-cert by SANITIZE_SET with uri: true, for callers that show an SVID",
+    ),
+    Reason.WORKLOAD_TOKEN: Meaning(
+        403,
+        "the JWT-SVID in Hopgate-Workload-Token does not prove its sender for this route",
+        "fetch one from the Workload API whose only audience is the route's resource",
+    ),
+    Reason.WORKLOAD_TOKEN_SPENT: Meaning(
+        403, "the JWT-SVID was presented before", "fetch one for each request; a fragment makes its audience new"
     ),
     Reason.ENTRY_POINT_REQUIRED: Meaning(
         403,

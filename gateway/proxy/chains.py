@@ -36,8 +36,13 @@ async def chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
             proposed = delegation.proposed_binding(agent, root, gate.new_id(), now, limits)
             binding = await gate.bindings.bind(root.digest, proposed, now)
             return delegation.begin(agent, root, binding, now, limits)
-        case HopToken() as token if agent is not None:
+        case HopToken() as token if agent is not None and not _by_token(passage):
             return delegation.resume(agent, token, route, passage.snapshot.registry, now)
         case None if agent is not None:
             return delegation.begin_without_user(agent, gate.new_id(), now, limits)
     raise HopError(Reason.CHAIN_HOLDER, "a hop token is continued over mutual TLS only")
+
+
+def _by_token(passage: Passage) -> bool:
+    """Whether a token alone proves the caller: who steals both has the chain."""
+    return passage.exchange.peer is not None and passage.exchange.peer.proof == "jwt-svid"

@@ -16,6 +16,7 @@ from gateway.core.ports import AuditLog, Bindings, Sealer, TaskOwners, ToolPins
 from gateway.core.reasons import Reason
 from gateway.core.registry import Agent
 from gateway.core.snapshot import Snapshot
+from gateway.identity.jwt_svid import JwtSvids
 from gateway.identity.material import MaterialError
 from gateway.identity.rotation import ClientIdentity
 from gateway.proxy.callers import NO_MESH, Mesh
@@ -54,6 +55,8 @@ class Gate:
     new_id: Callable[[], str]
     mesh: Mesh = NO_MESH
     """Whose word is taken for who calls."""
+    jwt_svids: JwtSvids | None = None
+    """None where none are taken."""
     streams: Counter[str] = field(default_factory=Counter)
     """Open streams by caller, for the limit."""
     leases: set[Lease] = field(default_factory=set)

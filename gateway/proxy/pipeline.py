@@ -26,7 +26,7 @@ from gateway.core.policy.decide import decide
 from gateway.core.reasons import Reason
 from gateway.core.snapshot import Snapshot
 from gateway.protocols.base import Incoming
-from gateway.proxy import callers, cards, chains, pins, rounds, sessions, webhooks, wellknown
+from gateway.proxy import callers, cards, chains, pins, rounds, sessions, webhooks, wellknown, workloads
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.commit import commit
 from gateway.proxy.deliver import deliver
@@ -73,7 +73,8 @@ class Pipeline:
         route, rest = locate(path, snapshot.routes)
         route = passage.route = msgspec.structs.replace(route, resource=base + route.path)
         passage.rest = rest
-        exchange = passage.exchange = callers.called_by(exchange, gate.mesh)
+        passage.exchange = callers.called_by(exchange, gate.mesh)
+        exchange = await workloads.proven(gate, passage, route)
         adapter = adapter_of(route.protocol)
         if exchange.peer is None and exchange.listener == "data":
             raise HopError(Reason.TRUST_WITHDRAWN, "the certificate is no longer vouched for")

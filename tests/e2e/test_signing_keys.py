@@ -6,20 +6,22 @@ import json
 import subprocess
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import httpx2
 import jwt
+import pytest
+import pytest_asyncio
 
 from tests.company import Company, free_port
 from tests.gateways import HOPGATE, asgi
-from tests.peers.process import started, stop
+from tests.peers.process import ready_line, stop
 from tests.wire.ledger import Ledger
 from tests.wire.mcp_calls import call, headers_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LEAD = 2.4
 EVERY = 6.0
@@ -61,11 +63,12 @@ class Gateway:
         return {name: float(value) for name, value in pairs}
 
 
-def replicas(company: Company, **signing: Any) -> tuple[Gateway, Gateway]:
+def replicas(company: Company) -> tuple[Gateway, Gateway]:
     """Two settings files of one company and one database; each writes an audit file of its own."""
     (company.directory / "twin").mkdir(parents=True)
     (company.directory / "secret").write_text("s" * 32)
-    company.settings["keys"] = {"signing": {"source": "store", **signing}, "sealing": "file:secret"}
+    signing = {"source": "store", "algorithm": "EdDSA", "rotate_hours": EVERY / 3600, "lead_minutes": LEAD / 60}
+    company.settings["keys"] = {"signing": signing, "sealing": "file:secret"}
     company.write()
     ports = {"data": free_port(), "public": free_port(), "health": free_port()}
     twin = copy.deepcopy(company.settings)
@@ -78,17 +81,51 @@ def replicas(company: Company, **signing: Any) -> tuple[Gateway, Gateway]:
     return first, Gateway(company, company.directory / "twin.yaml", **ports, http=http)
 
 
-@asynccontextmanager
-async def both_running(company: Company, ledger: Ledger, **signing: Any) -> AsyncIterator[tuple[Gateway, Gateway]]:
-    one, other = replicas(company, **signing)
+@dataclass
+class Pair:
+    one: Gateway
+    other: Gateway
+    ledger: Ledger
+    process: asyncio.subprocess.Process
+    """The other one's."""
+
+    @property
+    def token(self) -> str:
+        """The hop token that arrived last."""
+        return self.ledger.headers[-1]["authorization"].removeprefix("Bearer ")
+
+    async def agreed(self, wanted: list[str]) -> float:
+        """How long it took until both publish what is wanted, and nothing else."""
+        began = time.monotonic()
+        async with asyncio.timeout(5):
+            for gateway in (self.one, self.other):
+                while await gateway.jwks() != wanted:
+                    pass
+        return time.monotonic() - began
+
+
+async def serve(gateway: Gateway) -> asyncio.subprocess.Process:
+    """The gateway as a process that a test may kill, ready."""
+    log = gateway.config.with_suffix(".log")
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            HOPGATE, "serve", "--config", gateway.config, stdout=output, stderr=asyncio.subprocess.STDOUT
+        )
+    await ready_line(process, log, "/readyz")
+    return process
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", name="pair")
+async def running_pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
+    company, ledger = Company(tmp_path_factory.mktemp("company")), Ledger()
+    one, other = replicas(company)
     async with asgi(ledger.application, company, "server/ledger", company.upstreams["ledger"]):
-        first = started([HOPGATE, "serve", "--config", one.config], ready="/readyz")
-        second = started([HOPGATE, "serve", "--config", other.config], ready="/readyz")
-        await asyncio.gather(first.__aenter__(), second.__aenter__())
+        first, second = await asyncio.gather(serve(one), serve(other))
+        pair = Pair(one, other, ledger, second)
         try:
-            yield one, other
+            yield pair
         finally:
-            await asyncio.gather(first.__aexit__(None, None, None), second.__aexit__(None, None, None))
+            await asyncio.gather(stop(first), stop(pair.process))
 
 
 def hopgate(*words: str, config: Path) -> subprocess.CompletedProcess[str]:
@@ -97,82 +134,50 @@ def hopgate(*words: str, config: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-async def agreed(gateways: tuple[Gateway, Gateway], wanted: list[str]) -> float:
-    """How long it took until both publish what is wanted, and nothing else."""
-    began = time.monotonic()
-    async with asyncio.timeout(5):
-        for gateway in gateways:
-            while await gateway.jwks() != wanted:
-                pass
-    return time.monotonic() - began
-
-
-async def test_two_replicas_rotate_as_one(tmp_path: Path) -> None:
-    company, ledger = Company(tmp_path / "company"), Ledger()
-    rotation = {"rotate_hours": EVERY / 3600, "lead_minutes": LEAD / 60}
-    async with both_running(company, ledger, **rotation) as (one, other):
-        assert await one.jwks() == await other.jwks()
-        [(first, _)] = one.published.items()
-        signed: dict[str, float] = {}
-        ends = time.monotonic() + 2 * EVERY + LEAD
-        while time.monotonic() < ends:
-            for gateway in (one, other):
-                await gateway.jwks()
-                assert (await gateway.ask()).status_code == 200
-                token = ledger.headers[-1]["authorization"].removeprefix("Bearer ")
-                signed.setdefault(jwt.get_unverified_header(token)["kid"], time.monotonic())
-                found = await gateway.metrics()
-                assert 0 <= found["hopgate_signing_key_age_seconds"] <= EVERY + LEAD
-                assert found["hopgate_signing_key_failures_total"] == 0
-            await asyncio.sleep(0.2)
-        assert len(signed) >= 3
-        for kid, at in signed.items():
-            if kid != first:
-                for gateway in (one, other):
-                    assert at - gateway.published[kid] > 1, "each replica gave notice of the key before any signed"
-                assert abs(one.published[kid] - other.published[kid]) < 1
-
-
-async def test_a_stolen_key_is_distrusted_everywhere_within_a_second(tmp_path: Path) -> None:
-    company, ledger = Company(tmp_path / "company"), Ledger()
-    async with both_running(company, ledger, algorithm="EdDSA") as (one, other):
-        assert (await one.ask()).status_code == 200
-        token = ledger.headers[-1]["authorization"].removeprefix("Bearer ")
-        assert jwt.get_unverified_header(token)["alg"] == "EdDSA"
-        [old] = await one.jwks()
-        # The planner isn't its holder, which the gateways say only of a token that is genuine.
-        assert "chain_holder" in (await other.ask(token)).text
-        done = await asyncio.to_thread(hopgate, "rotate", "--now", config=one.config)
-        assert done.returncode == 0, done.stderr
-        [new] = [done.stdout.split()[0]]
-
-        assert await agreed((one, other), [new]) < 1
-        for gateway in (one, other):
-            assert "token_signature" in (await gateway.ask(token)).text
+async def test_two_replicas_rotate_as_one(pair: Pair) -> None:
+    signed: dict[str, float] = {}
+    ends = time.monotonic() + 2 * EVERY + LEAD
+    while time.monotonic() < ends:
+        for gateway in (pair.one, pair.other):
+            await gateway.jwks()
             assert (await gateway.ask()).status_code == 200
-        listed = json.loads(hopgate("list", "--format", "json", config=other.config).stdout)
-        assert [(key["kid"], key["state"]) for key in listed] == [(old, "distrusted"), (new, "signs")]
+            header = jwt.get_unverified_header(pair.token)
+            assert header["alg"] == "EdDSA"
+            signed.setdefault(header["kid"], time.monotonic())
+            found = await gateway.metrics()
+            assert 0 <= found["hopgate_signing_key_age_seconds"] <= EVERY + LEAD
+            assert found["hopgate_signing_key_failures_total"] == 0
+    _, *later = signed
+    assert len(later) >= 2
+    for kid in later:
+        for gateway in (pair.one, pair.other):
+            assert signed[kid] - gateway.published[kid] > 1, "each gave notice of the key before any signed with it"
+        assert abs(pair.one.published[kid] - pair.other.published[kid]) < 1
 
 
-async def test_a_replica_that_is_killed_finds_its_keys_again(tmp_path: Path) -> None:
-    company, ledger = Company(tmp_path / "company"), Ledger()
-    one, other = replicas(company)
-    async with asgi(ledger.application, company, "server/ledger", company.upstreams["ledger"]):
-        process = await asyncio.create_subprocess_exec(
-            HOPGATE, "serve", "--config", one.config, stderr=asyncio.subprocess.PIPE
-        )
-        assert process.stderr is not None
-        try:
-            async with asyncio.timeout(20):
-                while b"/readyz" not in await process.stderr.readline():
-                    pass
-            keys = await one.jwks()
-            await one.ask()
-            token = ledger.headers[-1]["authorization"].removeprefix("Bearer ")
-            process.kill()
-            await process.wait()
-        finally:
-            await stop(process)
-        async with started([HOPGATE, "serve", "--config", other.config], ready="/readyz"):
-            assert await other.jwks() == keys
-            assert "chain_holder" in (await other.ask(token)).text
+async def test_a_stolen_key_is_distrusted_everywhere_within_a_second(pair: Pair) -> None:
+    assert (await pair.one.ask()).status_code == 200
+    token = pair.token
+    # The planner isn't its holder, which the gateways say only of a token that is genuine.
+    assert "chain_holder" in (await pair.other.ask(token)).text
+    done = await asyncio.to_thread(hopgate, "rotate", "--now", config=pair.one.config)
+    assert done.returncode == 0, done.stderr
+    new = done.stdout.split()[0]
+    assert await pair.agreed([new]) < 1
+    for gateway in (pair.one, pair.other):
+        assert "token_signature" in (await gateway.ask(token)).text
+        assert (await gateway.ask()).status_code == 200
+    listed = json.loads((await asyncio.to_thread(hopgate, "list", "--format", "json", config=pair.other.config)).stdout)
+    states = {key["kid"]: key["state"] for key in listed}
+    assert states[jwt.get_unverified_header(token)["kid"]] == "distrusted"
+
+
+async def test_a_replica_that_is_killed_finds_its_keys_again(pair: Pair) -> None:
+    await pair.other.ask()
+    token = pair.token
+    pair.process.kill()
+    await pair.process.wait()
+    pair.process = await serve(pair.other)
+    assert await pair.other.jwks() == await pair.one.jwks()
+    for gateway in (pair.one, pair.other):
+        assert "chain_holder" in (await gateway.ask(token)).text
