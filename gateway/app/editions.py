@@ -11,8 +11,9 @@ from pathlib import Path
 import msgspec
 
 from gateway.app.administering import admin_edition
-from gateway.app.parts import PartError, check_card_keys, host_names, issuers_of, prepare, signer_of, webhooks_of
+from gateway.app.parts import PartError, check_card_keys, host_names, issuers_of, prepare, webhooks_of
 from gateway.app.peers import assertions_of, foreign_users, peer_files
+from gateway.app.signing import Signing
 from gateway.app.telemetry import Telemetry
 from gateway.config.problems import Problems
 from gateway.config.settings import Settings
@@ -43,27 +44,39 @@ class Editions:
     """The current edition; ``reload`` replaces it."""
 
     def __init__(
-        self, path: Path, published: Published, environ: Mapping[str, str], telemetry: Telemetry, client: Client
+        self,
+        path: Path,
+        published: Published,
+        environ: Mapping[str, str],
+        telemetry: Telemetry,
+        client: Client,
+        signing: Signing,
+        signer: Signer,
     ) -> None:
         self._path = path
         self._client = client
+        self._signing = signing
         self._environ = environ
         self._telemetry = telemetry
         self.published = published
         self.state = "ok"
         """``ok``, or why the configuration on disk is not the one in force."""
-        self.current = edition_of(published, signer_of(published.loaded.settings), telemetry, client)
+        self.current = edition_of(published, signer, telemetry, client)
         self.admin = admin_edition(published, telemetry)
         self._count()
 
     def files(self) -> list[Path]:
         """All files whose change may change the gateway."""
         settings = self.published.loaded.settings
-        named: list[str | Path] = [self._path, *settings.registry, settings.policies, settings.keys.signing.file]
+        named: list[str | Path] = [self._path, *settings.registry, settings.policies]
+        if settings.keys.signing.file is not None:
+            named.append(settings.keys.signing.file)
         named += [issuer.jwks_file for issuer in settings.issuers if issuer.jwks_file is not None]
         named += peer_files(settings)
         if settings.webhooks.ca_file is not None:
             named.append(settings.webhooks.ca_file)
+        if settings.identity.jwt_svid is not None:
+            named += settings.identity.jwt_svid.bundles.values()
         pem, public = settings.identity.pem, settings.identity.public
         if pem is not None:
             named += [pem.certificate, pem.key, *pem.trust_bundles.values()]
@@ -93,8 +106,7 @@ class Editions:
 
     def _take(self, found: Published) -> None:
         self.state = "ok"
-        old, new, signer = self.published, found, self.current.signer
-        signer = signer.succeeded_by(signer_of(new.loaded.settings))
+        old, new, signer = self.published, found, self._signing.reread(self.current.signer)
         same = (old.snapshot.digest, old.loaded.settings) == (new.snapshot.digest, new.loaded.settings)
         same = same and old.admin.digest == new.admin.digest
         if same and signer is self.current.signer:
@@ -105,6 +117,20 @@ class Editions:
         self._count()
         snapshot = self.current.snapshot
         self._telemetry.log.info("published", generation=snapshot.generation, digest=snapshot.digest)
+
+    def sign_with(self, gate: Gate, signer: Signer, distrusted: bool) -> None:
+        """Use ``signer``'s keys from now on; a stream that a ``distrusted`` key may have let in ends."""
+        settings, current = self.published.loaded.settings, self.current
+        own = OwnIssuer(settings.issuer, signer.verification_keys, require=signer.require)
+        self.current = msgspec.structs.replace(
+            current,
+            signer=signer,
+            tokens=current.tokens.under(own),
+            documents=_documents(settings, signer, current.snapshot),
+        )
+        for lease in tuple(gate.leases) if distrusted else ():
+            if delegation.was_continued(lease.hop.chain):
+                lease.end("the key that proved its chain is distrusted")
 
     def _count(self) -> None:
         snapshot = self.current.snapshot
@@ -127,7 +153,7 @@ def edition_of(published: Published, signer: Signer, telemetry: Telemetry, clien
     settings, snapshot = published.loaded.settings, published.snapshot
     check_card_keys(snapshot.registry)
     issuers = issuers_of(settings, telemetry.on_issuer_failure)
-    own = OwnIssuer(settings.issuer, signer.verification_keys)
+    own = OwnIssuer(settings.issuer, signer.verification_keys, require=signer.require)
     listen = settings.listen
     return Edition(
         snapshot=snapshot,

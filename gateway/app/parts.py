@@ -25,7 +25,8 @@ from gateway.identity.issuers import ClaimNames, Discovery, Issuer, JwksFile, Jw
 from gateway.identity.keysets import key_set
 from gateway.identity.material import KeyPair, Material, MaterialError, read_bundles, read_key_pair
 from gateway.identity.seal import MIN_SECRET_BYTES, digest_key
-from gateway.identity.signer import Signer, SigningKeyError, generate_key_pem, load_signer
+from gateway.identity.signer import Signer, generate_key_pem, load_signer
+from gateway.identity.signing_key import SigningKeyError
 from gateway.identity.tokens import TrustedIssuer
 from gateway.proxy.webhook_client import Webhooks
 from gateway.publish import Published, compile_loaded
@@ -61,8 +62,8 @@ def check(published: Published, path: Path, environ: Mapping[str, str], now: flo
         parts.append(("identity.pem", lambda: material_of(settings, now)))
     if settings.identity.public is not None:
         parts.append(("identity.public", lambda: public_pair(settings)))
-    if not settings.keys.signing.generate:
-        parts.append(("keys.signing", lambda: signer_of(settings)))
+    if settings.keys.signing.source == "file" and not settings.keys.signing.generate:
+        parts.append(("keys.signing", lambda: signer_of(settings, environ)))
     if settings.keys.sealing is not None:
         parts.append(("keys.sealing", lambda: sealing_secret(settings, environ)))
     for key, make in parts:
@@ -92,12 +93,18 @@ def sealing_secret(settings: Settings, environ: Mapping[str, str]) -> bytes:
     return secret
 
 
-def signer_of(settings: Settings) -> Signer:
-    """The signer of hop tokens."""
+def signer_of(settings: Settings, environ: Mapping[str, str]) -> Signer:
+    """The signer of hop tokens, where its key is a file."""
     signing = settings.keys.signing
     with _named("keys.signing"):
-        path = Path(signing.file)
-        return load_signer(read_or_create(path, generate_key_pem) if signing.generate else path.read_bytes())
+        path, passphrase = Path(str(signing.file)), None
+        if signing.passphrase is not None:
+            passphrase = resolve(signing.passphrase, environ)
+        if signing.generate:
+            pem = read_or_create(path, lambda: generate_key_pem(signing.algorithm, passphrase))
+        else:
+            pem = path.read_bytes()
+        return load_signer(pem, passphrase=passphrase, algorithm=signing.algorithm)
 
 
 def material_of(settings: Settings, now: float) -> Material:

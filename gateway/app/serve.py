@@ -19,17 +19,22 @@ from gateway.app.bundles import Bundles
 from gateway.app.editions import Editions, end_unvouched
 from gateway.app.identity import STARTING, Identity, Standing
 from gateway.app.ids import new_id
+from gateway.app.jwt_svids import JwtAuthorities
 from gateway.app.listeners import Ports, new_listeners, start
 from gateway.app.parts import PartError, sealing_secret
 from gateway.app.revoking import Revoking
+from gateway.app.signing import Signing
 from gateway.app.telemetry import Telemetry, open_telemetry
 from gateway.config.settings import Settings
 from gateway.config.watcher import changes
 from gateway.core.audit import CheckpointRecord, encode
 from gateway.core.errors import StoreError
+from gateway.core.model import SpiffeId
+from gateway.identity.jwt_svid import JwtSvids
 from gateway.identity.material import Material, MaterialError
 from gateway.identity.mint_cache import MintCache
 from gateway.identity.seal import AeadSealer, digest_key
+from gateway.proxy.callers import Mesh
 from gateway.proxy.gate import Gate
 from gateway.proxy.health import HealthListener, Readiness
 from gateway.proxy.revoked import Revoked
@@ -78,13 +83,19 @@ async def serve(
         audit = _audit(settings, telemetry, watch, stack)
         identity = Identity(settings, telemetry, watch.identity_is)
         await identity.start()
-        editions = Editions(path, published, environ, telemetry, lambda: identity.client.current)
         state = await _state(settings, stack)
         pulse = Pulse(state)
+        signing = Signing(settings, environ, state, telemetry)
+        signer = await signing.start()
+        editions = Editions(path, published, environ, telemetry, lambda: identity.client.current, signing, signer)
         bundles = await _bundles(settings, identity, state, telemetry)
         revoking = await _revoking(settings, state, telemetry, stack)
+        authorities = JwtAuthorities(settings, SqlSingleUse(state), telemetry)
+        authorities.start()
         secret = sealing_secret(settings, environ)
-        gate = _gate(editions, identity, secret, audit, (state, pulse), revoking.revoked, telemetry, stack)
+        gate = _gate(
+            editions, identity, secret, audit, (state, pulse), revoking.revoked, telemetry, authorities.verifier, stack
+        )
         listeners = new_listeners(gate, identity)
         health = HealthListener(lambda: watch.readiness(editions, bundles, revoking.revoked), telemetry.metrics.render)
         ports = await start(settings, listeners, health, stack)
@@ -97,7 +108,9 @@ async def serve(
                 tasks.create_task(identity.run(lambda: end_unvouched(gate))),
                 tasks.create_task(bundles.run()),
                 tasks.create_task(revoking.run(gate)),
-                tasks.create_task(_follow(editions, identity, gate, control.reload)),
+                tasks.create_task(signing.run(lambda signer, distrusted: editions.sign_with(gate, signer, distrusted))),
+                tasks.create_task(authorities.run()),
+                tasks.create_task(_follow(editions, identity, authorities, gate, control.reload)),
             ]
             watch.serving = True
             on_ready(ports)
@@ -110,11 +123,14 @@ async def serve(
                 task.cancel()
 
 
-async def _follow(editions: Editions, identity: Identity, gate: Gate, asked: asyncio.Event) -> None:
+async def _follow(
+    editions: Editions, identity: Identity, authorities: JwtAuthorities, gate: Gate, asked: asyncio.Event
+) -> None:
     """Take over configuration and certificates as their files change."""
     async for _ in changes(editions.files, asked):
         await editions.reload(gate)
         await identity.reload()
+        await authorities.reload()
 
 
 class Watch:
@@ -236,9 +252,11 @@ def _gate(
     store: tuple[AsyncEngine, Pulse],
     revoked: Revoked,
     telemetry: Telemetry,
+    jwt_svids: JwtSvids | None,
     stack: AsyncExitStack,
 ) -> Gate:
     state, pulse = store
+    listen = editions.published.loaded.settings.listen
     upstreams = Upstreams()
     stack.push_async_callback(upstreams.close)
     return Gate(
@@ -263,4 +281,6 @@ def _gate(
         clock=time.time,
         new_id=new_id,
         own_bundle=_own_bundle(editions.published.loaded.settings, identity, state),
+        jwt_svids=jwt_svids,
+        mesh=Mesh(frozenset(map(SpiffeId, listen.data.mesh)), identity.server.trusts),
     )

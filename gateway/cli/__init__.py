@@ -4,6 +4,7 @@ import click
 
 from gateway import __version__
 from gateway.cli.audit import audit
+from gateway.cli.keys import keys
 from gateway.cli.revoke import revocations, revoke
 from gateway.cli.serve import check, serve
 from gateway.cli.tools import tools
@@ -21,3 +22,4 @@ main.add_command(audit)
 main.add_command(tools)
 main.add_command(revoke)
 main.add_command(revocations)
+main.add_command(keys)

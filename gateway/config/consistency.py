@@ -9,9 +9,10 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.config.issuer_settings import IssuerSettings
+from gateway.config.key_settings import Keys
 from gateway.config.problems import Fault, suggest
 from gateway.config.rules import is_loopback
-from gateway.config.settings import Identity, Keys, Listen, Telemetry
+from gateway.config.settings import Identity, Listen, Telemetry
 
 
 class Sections(Struct, frozen=True, kw_only=True):

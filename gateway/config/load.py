@@ -176,6 +176,11 @@ def _route_faults(settings: Settings, registry: Registry, declared: Declared) ->
         for name in configured
         if name not in known
     ]
+    for kind, routes in (("mcp", settings.routes.mcp), ("a2a", settings.routes.a2a)):
+        for name, route in routes.items():
+            if route.jwt_svid and settings.identity.jwt_svid is None:
+                message = "the route takes JWT-SVIDs, and none can be verified"
+                faults.append(Fault(("routes", kind, name, "jwt_svid"), message, "set identity.jwt_svid"))
     for name in settings.routes.a2a:
         if name in registry.agents and registry.agents[name].upstream is None:
             message = "the agent has no upstream in the registry, so there is no such route"
@@ -228,6 +233,7 @@ def _route(settings: Settings, protocol: ProtocolName, name: str, upstream: Upst
         user=chosen.user,
         clients=chosen.clients,
         continuation=frozenset(chosen.continuation),
+        jwt_svid=chosen.jwt_svid,
         record_arguments=chosen.record_arguments,
         explain=chosen.explain,
     )

@@ -13,6 +13,8 @@ from msgspec import Meta
 from gateway.config.admin_settings import AdminListener
 from gateway.config.federation_settings import FederationSettings
 from gateway.config.issuer_settings import IssuerSettings
+from gateway.config.jwt_svid_settings import JwtSvidSettings
+from gateway.config.key_settings import Keys
 from gateway.config.limit_settings import LimitSettings
 from gateway.config.problems import Fault
 from gateway.config.section import Section
@@ -20,7 +22,6 @@ from gateway.config.words import (
     FilePath,
     FolderPath,
     HostHeader,
-    KeyReference,
     Label,
     Name,
     Network,
@@ -28,6 +29,7 @@ from gateway.config.words import (
     OriginUrl,
     SecretReference,
     SocketPath,
+    SpiffeIdText,
     SqliteUrl,
     TrustDomain,
     WebOrigin,
@@ -56,6 +58,13 @@ class DataListener(Listener, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Agents' traffic; a client certificate is always required."""
 
     port: Port = 8443
+    mesh: Annotated[
+        tuple[SpiffeIdText, ...],
+        Meta(
+            description="SPIFFE IDs of mesh proxies (Envoy) that say by `x-forwarded-client-cert` who calls. Everybody "
+            "else's header is ignored."
+        ),
+    ] = ()
 
 
 class PublicListener(Listener, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -138,6 +147,9 @@ class Identity(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     development: Annotated[
         DevelopmentIdentity | None, Meta(description="For `source: development`; refused in production.")
     ] = None
+    jwt_svid: Annotated[
+        JwtSvidSettings | None, Meta(description="Whose JWT-SVIDs are taken, on routes that take them.")
+    ] = None
     public: Annotated[ServerCertificate | None, Meta(description="Certificate of the public listener.")] = None
 
     def faults(self) -> Iterable[Fault]:
@@ -148,37 +160,14 @@ class Identity(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
             yield Fault(("workload_api",), "source: workload_api needs this section", "set socket")
         if self.source == "development" and self.development is None:
             yield Fault(("development",), "source: development needs this section", "set directory")
+        if self.jwt_svid is not None and not self.jwt_svid.bundles and self.source != "workload_api":
+            yield Fault(("jwt_svid", "bundles"), "no JWT-SVID can be verified without a bundle", "name one a domain")
         if self.source == "pem" and self.pem is not None and self.trust_domain not in self.pem.trust_bundles:
             yield Fault(
                 ("pem", "trust_bundles"),
                 f"there is no trust bundle for the gateway's own trust domain {self.trust_domain}",
                 "add it, or correct trust_domain",
             )
-
-
-class SigningKey(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The key that signs hop tokens and agent cards."""
-
-    file: Annotated[NewPath, Meta(description="PKCS#8 PEM of an EC P-256 private key (ES256), unencrypted.")]
-    generate: Annotated[bool, Meta(description="Make the file, mode 0600, if there is none.")] = False
-
-    def faults(self) -> Iterable[Fault]:
-        """A key that isn't generated has to be there."""
-        if not self.generate and not Path(self.file).is_file():
-            yield Fault(("file",), f"there is no file {self.file}", "make the key, or set generate: true")
-
-
-class Keys(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The gateway's own keys."""
-
-    signing: SigningKey
-    sealing: Annotated[
-        KeyReference | None,
-        Meta(
-            description="Reference to a secret of at least 32 bytes that seals session handles and keys digests. "
-            "Outside production it may be left out and is then generated next to the store."
-        ),
-    ] = None
 
 
 class RouteSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -199,6 +188,13 @@ class RouteSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "agent's `continuation` counts too."
         ),
     ] = ("header", "trace", "exchange")
+    jwt_svid: Annotated[
+        bool,
+        Meta(
+            description="Whether agents that can't do mutual TLS may call on the public listener with a JWT-SVID in "
+            "`Hopgate-Workload-Token`. Needs `identity.jwt_svid`."
+        ),
+    ] = False
     record_arguments: Annotated[
         bool, Meta(description="Whether call arguments are recorded in the clear; a digest always is.")
     ] = False

@@ -146,6 +146,12 @@ def names(actors: Iterable[SpiffeId], registry: Registry) -> tuple[str, ...]:
     return tuple(active_agent(actor, registry).name for actor in actors)
 
 
+def was_continued(chain: Chain) -> bool:
+    """Whether a hop token proved the chain, and not a user's token or the agent itself."""
+    # Only a chain that a root token began knows that token's client.
+    return chain.parent is not None and not chain.client
+
+
 def calling_agent(peer: Peer, registry: Registry, now: int) -> Agent:
     """The registered, active agent behind a verified peer.
 
@@ -219,6 +225,9 @@ def delegated(hop: Hop, minted: Minted, limits: Limits) -> HopToken:
         digest=token_digest(minted.token),
         user=hop.user,
         purpose=chain.purpose,
+        via=chain.via,
+        jti=minted.jti,
+        parent=chain.parent,
     )
 
 

@@ -18,6 +18,8 @@ VerifiedClaims = NewType("VerifiedClaims", Mapping[str, Any])
 
 ProtocolName = Literal["mcp", "a2a"]
 Binding = Literal["jsonrpc", "http"]
+Proof = Literal["x509-svid", "xfcc", "jwt-svid"]
+"""How a caller is proven: its own certificate, a mesh proxy's word, or a token."""
 Effect = Literal["permit", "forbid"]
 Way = Literal["header", "trace", "exchange"]
 """How an agent goes on with a chain: by the hop token that it received, by the handle in the trace that it received,
@@ -37,15 +39,26 @@ class Uid(Struct, frozen=True, order=True):
         return f'{self.type}::"{escaped}"'
 
 
+class Forwarder(Struct, frozen=True):
+    """The mesh proxy whose certificate a connection shows, where it says that another workload calls."""
+
+    spiffe_id: SpiffeId
+    x5t: str
+    """Of the proxy's own certificate."""
+
+
 class Peer(Struct, frozen=True):
-    """The workload at the other end of a verified mTLS connection (SPIFFE X.509-SVID)."""
+    """The verified workload that calls: by the certificate of its connection, a mesh proxy's word, or a JWT-SVID."""
 
     spiffe_id: SpiffeId
     trust_domain: str
     x5t: str
-    """RFC 8705 ``x5t#S256``: base64url SHA-256 of the DER certificate."""
+    """RFC 8705 ``x5t#S256``: base64url SHA-256 of the DER certificate; empty unless the connection shows its own."""
     not_after: int
-    """Unix seconds."""
+    """Unix seconds: when what proves it ends."""
+    proof: Proof = "x509-svid"
+    forwarder: Forwarder | None = None
+    """Set with ``xfcc``."""
     via: SpiffeId | None = None
     """The peer gateway that speaks for the workload over a connection of its own; ``x5t`` is then the gateway's."""
 
@@ -67,6 +80,8 @@ class Route(Struct, frozen=True):
     """``user-only`` routes are served on the public listener too, to people's own clients."""
     continuation: frozenset[Way] = WAYS
     """In which ways agents may continue a chain here."""
+    jwt_svid: bool = False
+    """Whether agents without a certificate may prove themselves by a JWT-SVID, on the public listener."""
     record_arguments: bool = False
     """Whether call arguments are recorded in the clear."""
     explain: bool = False

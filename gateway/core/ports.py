@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from gateway.core.ancestry import Participation
 from gateway.core.audit import Record
+from gateway.core.key_schedule import SealedKey
 from gateway.core.model import SpiffeId
 from gateway.core.pins import Definition, Pin
 from gateway.core.revocation import Revocation
@@ -42,6 +43,50 @@ class SingleUse(Protocol):
 
         Raises:
             StoreError: the store can't be asked; what can't be spent isn't accepted.
+        """
+        ...
+
+
+class SealedKeys(Protocol):
+    """The gateway's generated signing keys, sealed with a key that isn't in the store. All replicas see the same."""
+
+    async def all(self) -> tuple[SealedKey, ...]:
+        """Every key, oldest first.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def add(self, key: SealedKey) -> bool:
+        """Whether ``key`` is the one that took its number: one atomic insert, the first one wins.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def begin_anew(self, key: SealedKey) -> bool:
+        """``add``, and in the same transaction distrust every other key and forget its halves.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def reseal(self, number: int, before: str, after: str) -> None:
+        """Replace what is sealed, unless another replica did already.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def forget(self, numbers: Collection[int]) -> None:
+        """Delete keys.
+
+        Raises:
+            StoreError: the store can't be asked.
         """
         ...
 

@@ -37,6 +37,9 @@ class Reason(StrEnum):
     CERTIFICATE_EXPIRED = "certificate_expired"
     TRUST_WITHDRAWN = "trust_withdrawn"
     IDENTITY_UNAVAILABLE = "identity_unavailable"
+    FORWARDED_IDENTITY = "forwarded_identity"
+    WORKLOAD_TOKEN = "workload_token"
+    WORKLOAD_TOKEN_SPENT = "workload_token_spent"
 
     ENTRY_POINT_REQUIRED = "entry_point_required"
     ROOT_TOKEN_BOUND = "root_token_bound"
@@ -176,6 +179,19 @@ _MEANINGS: dict[Reason, Meaning] = {
     ),
     Reason.IDENTITY_UNAVAILABLE: Meaning(
         503, "the gateway has no certificate of its own at present", "check the source of the gateway's SVID"
+    ),
+    Reason.FORWARDED_IDENTITY: Meaning(
+        403,
+        "the mesh proxy did not name exactly one workload that it may speak for",
+        "let Envoy set x-forwarded-client-cert by SANITIZE_SET with uri: true, for callers that show an SVID",
+    ),
+    Reason.WORKLOAD_TOKEN: Meaning(
+        403,
+        "the JWT-SVID in Hopgate-Workload-Token does not prove its sender for this route",
+        "fetch one from the Workload API whose only audience is the route's resource",
+    ),
+    Reason.WORKLOAD_TOKEN_SPENT: Meaning(
+        403, "the JWT-SVID was presented before", "fetch one for each request; a fragment makes its audience new"
     ),
     Reason.ENTRY_POINT_REQUIRED: Meaning(
         403,

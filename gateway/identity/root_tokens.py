@@ -73,7 +73,7 @@ def _check_audience(claims: Mapping[str, Any], accepted: set[str]) -> None:
 def _check_binding(claims: Mapping[str, Any], peer: Peer | None) -> None:
     if "cnf" not in claims:
         return
-    if peer is None or claims["cnf"] != {"x5t#S256": peer.x5t}:
+    if peer is None or peer.proof != "x509-svid" or claims["cnf"] != {"x5t#S256": peer.x5t}:
         raise refused("the token is bound to a key (cnf) that is not the presenting certificate's")
 
 

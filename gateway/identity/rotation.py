@@ -55,6 +55,10 @@ class RotatingServer:
         """Vouch for nobody until something is published again."""
         self._current = None
 
+    def trusts(self, domain: str) -> bool:
+        """Whether there are roots of this trust domain at present."""
+        return self._current is not None and bool(self._bundles.get(domain))
+
     def peer_of(self, connection: object) -> Peer | None:
         """The peer of a live connection (its ``ssl_object``), if today's trust bundles still vouch for it.
 

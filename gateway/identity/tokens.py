@@ -5,7 +5,8 @@ unverified part of a token chooses only among configured issuers and their confi
 who may present a token, or what it allows (``core.delegation``, policy).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 
 from msgspec import Struct
 
@@ -18,7 +19,7 @@ from gateway.identity.jose import UnverifiedJws, parse_compact
 from gateway.identity.jwks import Keys
 from gateway.identity.keysets import KeySet
 from gateway.identity.root_tokens import read_root_token
-from gateway.identity.signer import EXCHANGED_TOKEN_TYPE, HOP_TOKEN_TYPE
+from gateway.identity.signer import EXCHANGED_TOKEN_TYPE, HOP_TOKEN_TYPE, always
 
 
 class TrustedIssuer(Struct, frozen=True):
@@ -29,11 +30,13 @@ class TrustedIssuer(Struct, frozen=True):
 
 
 class OwnIssuer(Struct, frozen=True):
-    """The gateway as the issuer of hop tokens: its ``iss`` and ``Signer.verification_keys`` (ES256 only)."""
+    """The gateway as the issuer of hop tokens: its ``iss`` and ``Signer.verification_keys``."""
 
     issuer: str
     keys: Keys
     leeway_seconds: int = 30
+    require: Callable[[], None] = always
+    """Raises where the keys may not be used at present."""
 
 
 class TokenVerifier:
@@ -60,6 +63,12 @@ class TokenVerifier:
             raise ValueError("two issuers share an iss or a name; each must be the only one")
         self._known_idps = {**(foreign or {}), **self._idps}
 
+    def under(self, own: OwnIssuer) -> "TokenVerifier":
+        """The same for user tokens, with other keys of the gateway's own."""
+        other = copy(self)
+        other._own = own
+        return other
+
     async def verify(
         self, authorization: str, route: Route, now: int, *, peer: Peer | None = None
     ) -> RootToken | HopToken | ExchangedToken:
@@ -69,6 +78,7 @@ class TokenVerifier:
 
         Raises:
             TokenError: a TOKEN_* or CHAIN_* reason, or KEYS_UNAVAILABLE. The detail never quotes the token.
+            StoreError: the gateway's own keys can't be told at present.
         """
         jws = parse_compact(_bearer(authorization), self._max_bytes)
         claimed = jws.claims.get("iss")
@@ -98,6 +108,7 @@ class TokenVerifier:
         return self._verify_own(jws, now)
 
     def _verify_own(self, jws: UnverifiedJws, now: int) -> HopToken | ExchangedToken:
+        self._own.require()
         if jws.kid is None or not self._own.keys.verify(jws):
             raise TokenError(Reason.TOKEN_SIGNATURE, "no key of this gateway verifies the token")
         claims, leeway = VerifiedClaims(jws.claims), self._own.leeway_seconds

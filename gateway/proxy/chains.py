@@ -26,7 +26,7 @@ async def present(passage: Passage, route: Route) -> Presented:
     if authorization is not None:
         now, peer = passage.at // 1000, passage.exchange.peer
         return await passage.edition.tokens.verify(authorization, route, now, peer=peer)
-    if _takes_traces(passage.agent, route):
+    if _takes_traces(passage, route):
         # The message, which isn't read yet, may hold the handle.
         return None
     if passage.agent is None or route.user == "required":
@@ -62,7 +62,7 @@ async def _chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
             delegation.may_begin(agent, root, route)
             binding = await _bound(gate, passage, root)
             return await _suspected(gate, passage, delegation.begin(agent, root, binding, now, limits))
-        case HopToken() as token if agent is not None:
+        case HopToken() as token if agent is not None and not _by_token(passage):
             crossing.check_origin(passage, token)
             return delegation.resume(agent, token, route, passage.snapshot.registry, now, way=way)
         case ExchangedToken() as issued if agent is not None and passage.exchange.peer is not None:
@@ -90,7 +90,7 @@ async def _delegated(gate: Gate, passage: Passage, route: Route) -> HopToken | N
     agent, sent = passage.agent, handles.sent(passage)
     if agent is None or not sent:
         return None
-    if not _takes_traces(agent, route):
+    if not _takes_traces(passage, route):
         if passage.presented is None:
             raise HopError(Reason.HANDLE_UNKNOWN, f"agent {agent.name} may not continue chains by trace here")
         return None
@@ -117,8 +117,15 @@ def _agree(presented: Presented, delegated: HopToken, agent: Agent) -> bool:
     return False
 
 
-def _takes_traces(agent: Agent | None, route: Route) -> bool:
-    return agent is not None and "trace" in agent.continuation and "trace" in route.continuation
+def _takes_traces(passage: Passage, route: Route) -> bool:
+    agent = passage.agent
+    able = agent is not None and not _by_token(passage) and "trace" in agent.continuation
+    return able and "trace" in route.continuation
+
+
+def _by_token(passage: Passage) -> bool:
+    """Whether a token alone proves the caller: who steals both has the chain."""
+    return passage.exchange.peer is not None and passage.exchange.peer.proof == "jwt-svid"
 
 
 async def exchanged(

@@ -12,8 +12,11 @@ from gateway.core.reasons import Reason
 Listener = Literal["data", "public"]
 Headers = tuple[tuple[str, str], ...]
 
+WORKLOAD_TOKEN = "hopgate-workload-token"
+"""Header of a JWT-SVID, which proves an agent that shows no certificate."""
 SINGLE = frozenset(
     {
+        WORKLOAD_TOKEN,
         "accept", "authorization", "content-encoding", "content-length", "content-type", "cookie", "host",
         "last-event-id", "origin", "traceparent", "transfer-encoding", "a2a-version", "hopgate-del-scope",
     }

@@ -16,10 +16,12 @@ from gateway.core.ports import AuditLog, Bindings, Handles, LiveChains, Sealer, 
 from gateway.core.reasons import Reason
 from gateway.core.registry import Agent
 from gateway.core.snapshot import Snapshot
+from gateway.identity.jwt_svid import JwtSvids
 from gateway.identity.material import MaterialError
 from gateway.identity.mint_cache import MintCache
 from gateway.identity.rotation import ClientIdentity
 from gateway.protocols.base import Refusal, Reply
+from gateway.proxy.callers import NO_MESH, Mesh
 from gateway.proxy.edition import Edition
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.lease import Lease
@@ -63,6 +65,10 @@ class Gate:
     new_id: Callable[[], str]
     own_bundle: Document | None = None
     """The own trust bundle's document, where it is served."""
+    mesh: Mesh = NO_MESH
+    """Whose word is taken for who calls."""
+    jwt_svids: JwtSvids | None = None
+    """None where none are taken."""
     streams: Counter[str] = field(default_factory=Counter)
     """Open streams by caller, for the limit."""
     leases: set[Lease] = field(default_factory=set)

@@ -29,7 +29,19 @@ from gateway.core.reasons import Reason
 from gateway.core.snapshot import Snapshot
 from gateway.identity.mint_cache import Signed
 from gateway.protocols.base import Incoming
-from gateway.proxy import cards, chains, crossing, pins, rounds, sessions, trust_bundle, webhooks, wellknown
+from gateway.proxy import (
+    callers,
+    cards,
+    chains,
+    crossing,
+    pins,
+    rounds,
+    sessions,
+    trust_bundle,
+    webhooks,
+    wellknown,
+    workloads,
+)
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.commit import commit
 from gateway.proxy.deliver import deliver
@@ -81,6 +93,8 @@ class Pipeline:
         route, rest = locate(path, snapshot.routes)
         route = passage.route = msgspec.structs.replace(route, resource=base + route.path)
         passage.rest = rest
+        passage.exchange = callers.called_by(exchange, gate.mesh)
+        exchange = await workloads.proven(gate, passage, route)
         adapter = adapter_of(route.protocol)
         if exchange.peer is None and exchange.listener == "data":
             raise HopError(Reason.TRUST_WITHDRAWN, "the certificate is no longer vouched for")

@@ -141,3 +141,15 @@ live_chains = Table(
 )
 Index("live_chains_root_expires", live_chains.c.root_expires)
 """Agents that were delegated to, by SPIFFE ID, in chains that aren't over."""
+signing_keys = Table(
+    "signing_keys",
+    state,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("kid", Text, nullable=False),
+    Column("algorithm", Text, nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("signs_from", BigInteger, nullable=False),
+    Column("distrusted_at", BigInteger, nullable=False),
+)
+"""Generated signing keys; ``sealed`` opens only with a secret that isn't in the database."""

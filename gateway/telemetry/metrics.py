@@ -6,7 +6,7 @@ number of series is bounded. Deliberately holds no names of agents, users or too
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from time import perf_counter
+from time import perf_counter, time
 from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
@@ -122,6 +122,17 @@ class Metrics:
         self._revocation_failures = Counter(
             semconv.METRIC_REVOCATION_FAILURES, "times that the store could not say what is revoked", registry=registry
         )
+        self._signing_age = Gauge(
+            semconv.METRIC_SIGNING_KEY_AGE, "how long the current signing key signs", registry=registry
+        )
+        self._signing_changes = Gauge(
+            semconv.METRIC_SIGNING_KEY_CHANGES,
+            "when the next signing key is to sign, 0 unless scheduled",
+            registry=registry,
+        )
+        self._signing_failures = Counter(
+            semconv.METRIC_SIGNING_KEY_FAILURES, "looks at the stored signing keys that failed", registry=registry
+        )
 
     def decided(self, verdict: Verdict, reason: Reason, protocol: ProtocolName) -> None:
         """A hop ended with a decision, or with an error in its place."""
@@ -214,6 +225,15 @@ class Metrics:
     def publish_refused(self) -> None:
         """A configuration was refused; the snapshot in force stays."""
         self._snapshot_failures.inc()
+
+    def signing_key(self, since: int, changes_at: int) -> None:
+        """The current key signs since Unix time ``since``, until ``changes_at``; 0 where nothing is scheduled."""
+        self._signing_age.set_function(lambda: max(0.0, time() - since))
+        self._signing_changes.set(changes_at)
+
+    def signing_key_failed(self) -> None:
+        """The stored signing keys could not be read, or not opened."""
+        self._signing_failures.inc()
 
     def identity_expires(self, at: int) -> None:
         """The gateway's own SVID ends at Unix time ``at``; 0 where there is none."""

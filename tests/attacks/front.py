@@ -101,8 +101,12 @@ class Front:
 
     async def forwarded(self, payload: bytes) -> tuple[Said, int]:
         """What was answered, and how many requests reached the upstream for it; stray bytes fail the test."""
+        return await self.forwarded_as("planner", payload)
+
+    async def forwarded_as(self, agent: str, payload: bytes) -> tuple[Said, int]:
+        """``forwarded``, for another caller."""
         before = len(self.upstream.requests)
-        said = await self.say(payload)
+        said = await self.say(payload, agent)
         assert self.upstream.stray == []
         assert all(b"smuggled" not in request.lower() for request in self.upstream.requests)
         return said, len(self.upstream.requests) - before

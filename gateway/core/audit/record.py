@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from gateway.core.audit.canonical import Digest
-from gateway.core.model import Effect, Tier, Uid, Way
+from gateway.core.model import Effect, Forwarder, Proof, Tier, Uid, Way
 from gateway.core.reasons import Reason
 
 Verdict = Literal["permit", "ask", "deny"]
@@ -62,7 +62,10 @@ class Workload(Struct, frozen=True, kw_only=True):
 
     spiffe_id: str
     x5t: str
-    """RFC 8705 ``x5t#S256`` of its certificate."""
+    """RFC 8705 ``x5t#S256`` of its certificate; empty where ``proof`` isn't one."""
+    proof: Proof = "x509-svid"
+    forwarder: Forwarder | None = None
+    """The mesh proxy that named it, where ``proof`` is ``xfcc``."""
     name: str | None = None
     """Registered agent name; None for a SPIFFE ID that isn't registered."""
     via: str | None = None
