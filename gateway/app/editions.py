@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.app.parts import PartError, check_card_keys, host_names, issuers_of, prepare, signer_of, webhooks_of
 from gateway.app.telemetry import Telemetry
+from gateway.app.third_parties import terms_of
 from gateway.config.problems import Problems
 from gateway.config.settings import Settings
 from gateway.config.watcher import MovingError, read_still
@@ -128,6 +129,7 @@ def edition_of(published: Published, signer: Signer, telemetry: Telemetry) -> Ed
         issuer=settings.issuer,
         bases={"data": settings.public_url, "public": settings.issuer},
         webhooks=webhooks_of(settings, snapshot.limits),
+        third_parties=terms_of(settings, snapshot.registry, issuers),
     )
 
 

@@ -18,10 +18,12 @@ from gateway.app.ids import new_id
 from gateway.app.listeners import Ports, new_listeners, start
 from gateway.app.parts import PartError, sealing_secret
 from gateway.app.telemetry import Telemetry, open_telemetry
+from gateway.app.third_parties import third_parties
 from gateway.config.settings import Settings
 from gateway.config.watcher import changes
 from gateway.core.audit import CheckpointRecord, encode
 from gateway.core.errors import StoreError
+from gateway.identity.flights import owning
 from gateway.identity.seal import AeadSealer, digest_key
 from gateway.proxy.gate import Gate
 from gateway.proxy.health import HealthListener, Readiness
@@ -64,7 +66,7 @@ async def serve(
         identity = Identity(settings, telemetry, watch.identity_is)
         await identity.start()
         editions = Editions(path, published, environ, telemetry)
-        gate = await _gate(editions, identity, sealing_secret(settings, environ), audit, telemetry, stack)
+        gate = await _gate(editions, identity, environ, audit, telemetry, stack)
         listeners = new_listeners(gate, identity)
         health = HealthListener(lambda: watch.readiness(editions), telemetry.metrics.render)
         ports = await start(settings, listeners, health, stack)
@@ -159,27 +161,32 @@ def _audit(settings: Settings, telemetry: Telemetry, watch: Watch, stack: AsyncE
 async def _gate(
     editions: Editions,
     identity: Identity,
-    secret: bytes,
+    environ: Mapping[str, str],
     audit: SqlAuditLog,
     telemetry: Telemetry,
     stack: AsyncExitStack,
 ) -> Gate:
+    settings = editions.published.loaded.settings
+    secret = sealing_secret(settings, environ)
     try:
-        state = await open_state(editions.published.loaded.settings.store.url)
+        state = await open_state(settings.store.url)
     except StoreError as error:
         raise PartError(f"store.url: {error.detail}") from None
     stack.push_async_callback(state.dispose)
+    sealer = AeadSealer(secret)
+    tasks = await stack.enter_async_context(owning())
     upstreams = Upstreams()
     stack.push_async_callback(upstreams.close)
     return Gate(
         edition=lambda: editions.current,
         client=lambda: identity.client.current,
-        sealer=AeadSealer(secret),
+        sealer=sealer,
         audit=audit,
         bindings=SqlBindings(state),
         tasks=SqlTaskOwners(state),
         pins=SqlToolPins(state),
         upstreams=upstreams,
+        third_parties=third_parties(settings, environ, sealer, state, tasks),
         tracing=telemetry.tracing,
         metrics=telemetry.metrics,
         log=telemetry.log,

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from gateway.config.consent_settings import consent_faults
 from gateway.config.consistency import sections_of, settings_faults
 from gateway.config.files import UnreadableError, read_text, shown
 from gateway.config.overrides import apply_overrides
@@ -51,11 +52,13 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded | Problems:
     for fault in settings_faults(sections_of(fields)):
         reader.report(fault)
     problems += reader.problems
-    registry, declared = _read_registry(fields, problems)
+    registry, declared = _read_registry(fields, problems, environ)
     policies, policy_problems = read_policies(Path(fields["policies"])) if "policies" in fields else ((), ())
     problems += policy_problems
     if settings is not None:
         faults = [*_route_faults(settings, registry, declared), *_issuer_scope_faults(settings, declared)]
+        names = [issuer.name for issuer in settings.issuers]
+        faults += consent_faults(settings.consent, names, registry.servers, settings.environment)
         problems += [document.problem((), fault) for fault in faults]
     found = Problems(tuple(_in_order(problems)))
     if settings is None or found.errors:
@@ -96,12 +99,15 @@ def _read_document(path: Path, problems: list[Problem]) -> Document | None:
     return document
 
 
-def _read_registry(fields: Mapping[str, Any], problems: list[Problem]) -> tuple[Registry, Declared]:
+def _read_registry(
+    fields: Mapping[str, Any], problems: list[Problem], environ: Mapping[str, str]
+) -> tuple[Registry, Declared]:
     documents = [_read_document(Path(file), problems) for file in fields.get("registry", ())]
     surroundings = Surroundings(
         public_url=fields.get("public_url", ""),
         issuers={issuer.name: issuer.issuer for issuer in reversed(fields.get("issuers", ()))},
         trust_domains=_trust_domains(fields.get("identity")),
+        environ=environ,
     )
     registry, declared, found = read_registry([each for each in documents if each is not None], surroundings)
     problems += found

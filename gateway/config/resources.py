@@ -31,6 +31,8 @@ class Surroundings(Struct, frozen=True):
     """Issuer's short name → its URL."""
     trust_domains: frozenset[str]
     """Trust domains that peers can be verified in; empty where that isn't known."""
+    environ: Mapping[str, str] = {}
+    """Where ``env:`` references lead."""
 
 
 class _Entry(Struct, Generic[E], frozen=True):
@@ -62,7 +64,7 @@ def read_registry(
     problems: list[Problem] = []
     files: list[tuple[Document, RegistryFile]] = []
     for document in documents:
-        reader = TypedReader(document, Path(document.file).parent, {})
+        reader = TypedReader(document, Path(document.file).absolute().parent, surroundings.environ)
         file, _ = reader.read(RegistryFile)
         problems += reader.problems
         if file is not None:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from gateway.config.consent_settings import Consent
 from gateway.config.issuer_settings import IssuerSettings
 from gateway.config.limit_settings import LimitSettings
 from gateway.config.problems import Fault
@@ -288,6 +289,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     store: Store = Store()
     telemetry: Telemetry = Telemetry()
     webhooks: Webhooks = Webhooks()
+    consent: Consent = Consent()
     limits: LimitSettings = LimitSettings()
 
     @property

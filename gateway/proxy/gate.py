@@ -21,6 +21,7 @@ from gateway.identity.rotation import ClientIdentity
 from gateway.proxy.edition import Edition
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.lease import Lease
+from gateway.proxy.third_party import ThirdParties
 from gateway.proxy.upstream import Upstreams
 from gateway.telemetry import semconv
 from gateway.telemetry.logs import RefusalLog
@@ -42,6 +43,7 @@ class Gate:
     tasks: TaskOwners
     pins: ToolPins
     upstreams: Upstreams
+    third_parties: ThirdParties
     tracing: Tracing
     metrics: Metrics
     log: FilteringBoundLogger
@@ -87,6 +89,8 @@ class Passage:
     decided: bool = False
     """Whether a decision record exists."""
     upstream_session: str | None = None
+    opens_urls: bool = False
+    """Whether the client that opened the session has declared that it opens URLs (MCP URL elicitation)."""
     client: ClientIdentity | None = None
     """Whom the hop's upstream sees: the token's ``cnf`` and the connection agree."""
     _span: HopSpan | None = None

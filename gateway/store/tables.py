@@ -92,3 +92,16 @@ single_use = Table(
     Column("expires", BigInteger, nullable=False),
 )
 Index("single_use_expires", single_use.c.expires)
+
+upstream_tokens = Table(
+    "upstream_tokens",
+    state,
+    Column("sub", Text, primary_key=True),
+    Column("server", Text, primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("consented", BigInteger, nullable=False),
+    Column("renewed", BigInteger, nullable=False),
+    Column("claimed_until", BigInteger, nullable=False),
+)
+"""Users' tokens of third-party servers, sealed with a key that isn't here."""

@@ -97,6 +97,7 @@ def decision_record(
         generation=decision.generation,
         trace_id=trace_id,
         minted=None if minted is None else _minted(minted),
+        upstream_credential=_credential(hop.route, registry),
         asking=hop.asking,
     )
 
@@ -212,6 +213,11 @@ def _minted(minted: Minted) -> MintedFacts:
         ceiling=tuple(sorted(minted.ceiling)),
         expires=minted.expires,
     )
+
+
+def _credential(route: Route, registry: Registry) -> str:
+    upstream = registry.upstream_of(route)
+    return "" if upstream is None or upstream.third_party is None else upstream.third_party.kind
 
 
 def _sensitive(call: Call, registry: Registry) -> frozenset[str]:
