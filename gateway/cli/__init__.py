@@ -6,6 +6,7 @@ from gateway import __version__
 from gateway.cli.audit import audit
 from gateway.cli.serve import check, serve
 from gateway.cli.tools import tools
+from gateway.cli.upstream_tokens import upstream_tokens
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -18,3 +19,4 @@ main.add_command(serve)
 main.add_command(check)
 main.add_command(audit)
 main.add_command(tools)
+main.add_command(upstream_tokens)
