@@ -15,6 +15,7 @@ from gateway.app.parts import PartError, check_card_keys, host_names, issuers_of
 from gateway.app.peers import assertions_of, foreign_users, peer_files
 from gateway.app.signing import Signing
 from gateway.app.telemetry import Telemetry
+from gateway.app.third_parties import terms_of
 from gateway.config.problems import Problems
 from gateway.config.settings import Settings
 from gateway.config.watcher import MovingError, read_still
@@ -168,6 +169,7 @@ def edition_of(published: Published, signer: Signer, telemetry: Telemetry, clien
         issuer=settings.issuer,
         bases={"data": settings.public_url, "public": settings.issuer},
         webhooks=webhooks_of(settings, snapshot.limits),
+        third_parties=terms_of(settings, snapshot.registry, issuers),
     )
 
 

@@ -9,6 +9,7 @@ from gateway.app.identity import Identity
 from gateway.app.parts import PartError
 from gateway.config.settings import Settings
 from gateway.core.reasons import Reason
+from gateway.proxy.consent_pages import ConsentPages
 from gateway.proxy.exchange import Listener
 from gateway.proxy.gate import Gate
 from gateway.proxy.health import HealthListener
@@ -41,7 +42,7 @@ def new_listeners(gate: Gate, identity: Identity) -> Mapping[Listener, HttpListe
 
     return {
         "data": HttpListener("data", handle, data, limits, malformed("data")),
-        "public": HttpListener("public", handle, public, limits, malformed("public")),
+        "public": HttpListener("public", ConsentPages(gate, handle).handle, public, limits, malformed("public")),
     }
 
 

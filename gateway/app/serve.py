@@ -25,11 +25,13 @@ from gateway.app.parts import PartError, sealing_secret
 from gateway.app.revoking import Revoking
 from gateway.app.signing import Signing
 from gateway.app.telemetry import Telemetry, open_telemetry
+from gateway.app.third_parties import third_parties
 from gateway.config.settings import Settings
 from gateway.config.watcher import changes
 from gateway.core.audit import CheckpointRecord, encode
 from gateway.core.errors import StoreError
 from gateway.core.model import SpiffeId
+from gateway.identity.flights import owning
 from gateway.identity.jwt_svid import JwtSvids
 from gateway.identity.material import Material, MaterialError
 from gateway.identity.mint_cache import MintCache
@@ -92,9 +94,8 @@ async def serve(
         revoking = await _revoking(settings, state, telemetry, stack)
         authorities = JwtAuthorities(settings, SqlSingleUse(state), telemetry)
         authorities.start()
-        secret = sealing_secret(settings, environ)
-        gate = _gate(
-            editions, identity, secret, audit, (state, pulse), revoking.revoked, telemetry, authorities.verifier, stack
+        gate = await _gate(
+            editions, identity, environ, audit, (state, pulse), revoking.revoked, telemetry, authorities.verifier, stack
         )
         listeners = new_listeners(gate, identity)
         health = HealthListener(lambda: watch.readiness(editions, bundles, revoking.revoked), telemetry.metrics.render)
@@ -244,10 +245,10 @@ async def _revoking(settings: Settings, state: AsyncEngine, telemetry: Telemetry
     return revoking
 
 
-def _gate(
+async def _gate(
     editions: Editions,
     identity: Identity,
-    secret: bytes,
+    environ: Mapping[str, str],
     audit: SqlAuditLog,
     store: tuple[AsyncEngine, Pulse],
     revoked: Revoked,
@@ -256,13 +257,16 @@ def _gate(
     stack: AsyncExitStack,
 ) -> Gate:
     state, pulse = store
-    listen = editions.published.loaded.settings.listen
+    settings = editions.published.loaded.settings
+    secret = sealing_secret(settings, environ)
+    sealer = AeadSealer(secret)
+    tasks = await stack.enter_async_context(owning())
     upstreams = Upstreams()
     stack.push_async_callback(upstreams.close)
     return Gate(
         edition=lambda: editions.current,
         client=lambda: identity.client.current,
-        sealer=AeadSealer(secret),
+        sealer=sealer,
         audit=audit,
         bindings=SqlBindings(state, pulse),
         live_chains=SqlLiveChains(state),
@@ -273,6 +277,7 @@ def _gate(
         revoked=revoked,
         mint_cache=MintCache(),
         upstreams=upstreams,
+        third_parties=third_parties(settings, environ, sealer, state, tasks),
         tracing=telemetry.tracing,
         metrics=telemetry.metrics,
         log=telemetry.log,
@@ -280,7 +285,7 @@ def _gate(
         digest_key=digest_key(secret),
         clock=time.time,
         new_id=new_id,
-        own_bundle=_own_bundle(editions.published.loaded.settings, identity, state),
+        own_bundle=_own_bundle(settings, identity, state),
         jwt_svids=jwt_svids,
-        mesh=Mesh(frozenset(map(SpiffeId, listen.data.mesh)), identity.server.trusts),
+        mesh=Mesh(frozenset(map(SpiffeId, settings.listen.data.mesh)), identity.server.trusts),
     )

@@ -8,6 +8,7 @@ from gateway.cli.keys import keys
 from gateway.cli.revoke import revocations, revoke
 from gateway.cli.serve import check, serve
 from gateway.cli.tools import tools
+from gateway.cli.upstream_tokens import upstream_tokens
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,3 +24,4 @@ main.add_command(tools)
 main.add_command(revoke)
 main.add_command(revocations)
 main.add_command(keys)
+main.add_command(upstream_tokens)

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from gateway.config.consent_settings import consent_faults
 from gateway.config.consistency import sections_of, settings_faults
 from gateway.config.federated import federation_faults, foreign_domains, foreign_users, gateways
 from gateway.config.federation_settings import FederationSettings, PeerSettings
@@ -53,15 +54,17 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded | Problems:
     for fault in settings_faults(sections_of(fields)):
         reader.report(fault)
     problems += reader.problems
-    registry, declared = _read_registry(fields, problems)
+    registry, declared = _read_registry(fields, problems, environ)
     policies, policy_problems = read_policies(Path(fields["policies"])) if "policies" in fields else ((), ())
     problems += policy_problems
     if settings is not None:
+        names = [issuer.name for issuer in settings.issuers]
         faults = [
             *_route_faults(settings, registry, declared),
             *_issuer_scope_faults(settings, declared),
             *_sharing_faults(settings, declared),
             *federation_faults(settings, registry, declared),
+            *consent_faults(settings.consent, names, registry.servers, settings.environment),
         ]
         problems += [document.problem((), fault) for fault in faults]
     found = Problems(tuple(_in_order(problems)))
@@ -133,7 +136,9 @@ def _read_document(path: Path, problems: list[Problem]) -> Document | None:
     return document
 
 
-def _read_registry(fields: Mapping[str, Any], problems: list[Problem]) -> tuple[Registry, Declared]:
+def _read_registry(
+    fields: Mapping[str, Any], problems: list[Problem], environ: Mapping[str, str]
+) -> tuple[Registry, Declared]:
     documents = [_read_document(Path(file), problems) for file in fields.get("registry", ())]
     surroundings = Surroundings(
         public_url=fields.get("public_url", ""),
@@ -144,6 +149,7 @@ def _read_registry(fields: Mapping[str, Any], problems: list[Problem]) -> tuple[
         trust_domains=_trust_domains(fields.get("identity"), fields.get("federation")),
         gateways=gateways(fields.get("federation")),
         foreign=foreign_domains(fields.get("federation")),
+        environ=environ,
     )
     registry, declared, found = read_registry([each for each in documents if each is not None], surroundings)
     problems += found

@@ -10,11 +10,14 @@ from gateway.config.registry_file import (
     PromptsEntry,
     ResourcesEntry,
     ServerEntry,
+    ServerUpstream,
     ToolEntry,
 )
+from gateway.config.third_party_entries import OauthEntry
 from gateway.core.model import SpiffeId
 from gateway.core.registry import Agent, Model, Needs, Person, Prompts, Resources, Server, Tool, Upstream
 from gateway.core.scope import default_scopes
+from gateway.core.third_party import ApiKey, ClientAuthentication, OAuthClient, ThirdParty
 
 
 def needed_scopes(server: str, tool: str, entry: ToolEntry, owner: ServerEntry) -> tuple[str, ...]:
@@ -88,6 +91,38 @@ def agent(name: str, entry: AgentEntry, gateways: Mapping[str, str]) -> Agent:
     )
 
 
+def third_party(entry: ServerUpstream) -> ThirdParty | None:
+    """What makes the upstream a third party's; None where it is known by its SPIFFE ID."""
+    if entry.tls != "web":
+        return None
+    credential: ApiKey | OAuthClient | None = None
+    if entry.credential is not None:
+        credential = ApiKey(entry.credential.header, entry.credential.value)
+    elif entry.oauth is not None:
+        credential = _oauth_client(entry.oauth, entry.url)
+    return ThirdParty(entry.ca_file, credential)
+
+
+def _oauth_client(entry: OauthEntry, url: str) -> OAuthClient:
+    authentication: ClientAuthentication = "none"
+    if entry.client_key is not None:
+        authentication = "private_key_jwt"
+    elif entry.client_secret is not None:
+        authentication = entry.client_authentication
+    return OAuthClient(
+        grant=entry.grant,
+        issuer=entry.issuer,
+        client_id=entry.client_id,
+        authentication=authentication,
+        secret=entry.client_key or entry.client_secret,
+        scopes=entry.scopes,
+        resource=entry.resource or url,
+        token_endpoint=entry.token_endpoint,
+        authorization_endpoint=entry.authorization_endpoint,
+        ca_file=entry.ca_file,
+    )
+
+
 def server(name: str, entry: ServerEntry, gateways: Mapping[str, str]) -> Server:
     """The server with its tools."""
     spiffe_id = None if entry.upstream.spiffe_id is None else SpiffeId(entry.upstream.spiffe_id)
@@ -97,7 +132,9 @@ def server(name: str, entry: ServerEntry, gateways: Mapping[str, str]) -> Server
         environment=entry.environment,
         sets=entry.sets,
         upstream=_across(
-            Upstream(entry.upstream.url, spiffe_id, entry.upstream.audience), entry.upstream.gateway, gateways
+            Upstream(entry.upstream.url, spiffe_id, entry.upstream.audience, third_party=third_party(entry.upstream)),
+            entry.upstream.gateway,
+            gateways,
         ),
         tools={each: tool(name, each, described, entry) for each, described in entry.tools.items()},
         resources={each: resources(name, each, described, entry) for each, described in entry.resources.items()},

@@ -11,7 +11,9 @@ from msgspec import Meta
 from gateway.config.problems import Fault
 from gateway.config.rules import is_loopback
 from gateway.config.section import Section
+from gateway.config.third_party_entries import ApiKeyEntry, OauthEntry
 from gateway.config.words import (
+    FilePath,
     Label,
     LoopbackOrHttpsUrl,
     Name,
@@ -92,22 +94,56 @@ class ServerUpstream(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     )
     audience: Audience = None
     gateway: Gateway = None
+    tls: Annotated[
+        Literal["spiffe", "web"],
+        Meta(
+            description="`web`: a third party's server, known by its host name's certificate. It gets neither hop "
+            "token nor client certificate, but what `oauth` or `credential` say."
+        ),
+    ] = "spiffe"
+    ca_file: Annotated[
+        FilePath | None, Meta(description="For `tls: web`: PEM certificates trusted in place of the system's.")
+    ] = None
+    oauth: Annotated[OauthEntry | None, Meta(description="For `tls: web`: tokens of the third party's own.")] = None
+    credential: Annotated[ApiKeyEntry | None, Meta(description="For `tls: web`: a fixed secret in a header.")] = None
 
     def faults(self) -> Iterable[Fault]:
-        """An https upstream is known by its SPIFFE ID, or by the gateway that it is behind."""
+        """An https upstream is known by its SPIFFE ID, by the gateway that it is behind, or by the web's certificates."""
         yield from _gateway_faults(self.gateway, self.url)
         if self.gateway is not None and self.spiffe_id is not None:
             message = "the upstream is the peer gateway, whose SPIFFE ID is in the settings"
             yield Fault(("spiffe_id",), message, "remove spiffe_id, or gateway")
+        if self.tls == "web":
+            yield from self._web_faults()
+            return
+        for key in ("ca_file", "oauth", "credential"):
+            if getattr(self, key) is not None:
+                message = f"{key} is for third-party upstreams, which are known by the web's certificates"
+                yield Fault((key,), message, "add tls: web, or remove it")
         if self.url.startswith("https:") and self.spiffe_id is None and self.gateway is None:
             yield Fault(
                 ("spiffe_id",),
                 "an https upstream needs the SPIFFE ID that it must present",
-                "add spiffe_id: spiffe://<trust domain>/<path>",
+                "add spiffe_id: spiffe://<trust domain>/<path>, or tls: web for a third party's server",
             )
         if self.spiffe_id is not None and self.url.startswith("http:") and is_loopback(self.url):
             message = "nothing is verified over plain http, so spiffe_id has no effect"
             yield Fault(("spiffe_id",), message, "use https, or remove it", "warning")
+
+    def _web_faults(self) -> Iterable[Fault]:
+        if self.gateway is not None:
+            yield Fault(
+                ("gateway",), "a peer gateway is known by its SPIFFE ID, not by tls: web", "keep one of the two"
+            )
+        if self.spiffe_id is not None:
+            yield Fault(("spiffe_id",), "tls: web and spiffe_id exclude each other", "keep one of the two")
+        if self.url.startswith("http:"):
+            yield Fault(("tls",), "nothing is verified over plain http", "use an https url, or remove tls: web")
+        if self.audience is not None:
+            message = "a third party's server gets no hop token, so audience has no effect"
+            yield Fault(("audience",), message, "remove it; oauth.resource names the audience of its own tokens")
+        if self.oauth is not None and self.credential is not None:
+            yield Fault(("credential",), "oauth and credential exclude each other", "keep one of the two")
 
 
 def _gateway_faults(gateway: str | None, url: str) -> Iterable[Fault]:

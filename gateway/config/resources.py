@@ -36,6 +36,8 @@ class Surroundings(Struct, frozen=True):
     """Peer gateway's name → its SPIFFE ID."""
     foreign: frozenset[str] = frozenset()
     """Trust domains that peer gateways vouch for."""
+    environ: Mapping[str, str] = {}
+    """Where ``env:`` references lead."""
 
 
 class _Entry(Struct, Generic[E], frozen=True):
@@ -67,7 +69,7 @@ def read_registry(
     problems: list[Problem] = []
     files: list[tuple[Document, RegistryFile]] = []
     for document in documents:
-        reader = TypedReader(document, Path(document.file).parent, {})
+        reader = TypedReader(document, Path(document.file).absolute().parent, surroundings.environ)
         file, _ = reader.read(RegistryFile)
         problems += reader.problems
         if file is not None:

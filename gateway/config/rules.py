@@ -20,6 +20,11 @@ _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")
 _RESOURCE_PATTERN = re.compile(r"[a-z][a-z0-9+.-]*:[^*\x00-\x20\x7f\ud800-\udfff]{0,2000}\*?")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 _PIN = re.compile(r"sha256:[0-9a-f]{64}")
+_HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
+_OWN_HEADERS = re.compile(
+    r"accept(-.*)?|a2a-.*|connection|content-.*|cookie|expect|host|keep-alive|mcp-.*|origin|proxy-.*|te|trace.*|"
+    r"trailer|transfer-encoding|upgrade|baggage",
+)
 _URL_CHARACTERS = re.compile(r"[!-~]{1,2048}")
 
 
@@ -138,6 +143,15 @@ def host_header(text: str) -> str | None:
     """A Host header's value: ``name`` or ``name:port`` (RFC 9110 §7.2)."""
     if https_url(f"https://{text}") or "/" in text:
         return f"{text[:140]!r} is not a host: write name or name:port"
+    return None
+
+
+def header_name(text: str) -> str | None:
+    """A header that holds a credential: none that HTTP or a protocol of the data path uses itself."""
+    if not _HEADER_NAME.fullmatch(text):
+        return f"{text[:80]!r} is not a header name: a letter, then up to 63 of A-Z a-z 0-9 - are allowed"
+    if _OWN_HEADERS.fullmatch(text.lower()):
+        return f"the header {text} is set by the gateway itself"
     return None
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from gateway.config.admin_settings import AdminListener
+from gateway.config.consent_settings import Consent
 from gateway.config.federation_settings import FederationSettings
 from gateway.config.issuer_settings import IssuerSettings
 from gateway.config.jwt_svid_settings import JwtSvidSettings
@@ -299,6 +300,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     telemetry: Telemetry = Telemetry()
     webhooks: Webhooks = Webhooks()
     federation: FederationSettings = FederationSettings()
+    consent: Consent = Consent()
     limits: LimitSettings = LimitSettings()
 
     @property

@@ -46,6 +46,7 @@ WebOrigin = Annotated[str, _text("^https?://[^/?#]+$", 2048, rule=rules.web_orig
 WebUrl = Annotated[str, _text("^https?://", 2048, rule=rules.web_url)]
 LoopbackOrHttpsUrl = Annotated[str, _text("^https?://", 2048, rule=rules.loopback_or_https_url)]
 HostHeader = Annotated[str, _text(max_length=300, rule=rules.host_header)]
+HeaderName = Annotated[str, _text("^[A-Za-z][A-Za-z0-9-]*$", 64, rule=rules.header_name)]
 Network = Annotated[str, _text(max_length=64, rule=rules.network)]
 FilePath = Annotated[str, _text(path="file")]
 FolderPath = Annotated[str, _text(path="folder")]

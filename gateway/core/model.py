@@ -325,7 +325,8 @@ class Grant(Struct, frozen=True):
 
     hop: Hop
     permit: Permit
-    minted: Minted
+    minted: Minted | None
+    """None where the upstream is a third party's, which knows no token of ours."""
 
 
 class Outcome(Struct, frozen=True):

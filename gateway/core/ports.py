@@ -47,6 +47,65 @@ class SingleUse(Protocol):
         ...
 
 
+class KeptGrant(Struct, frozen=True):
+    """A user's sealed tokens of one server, and how often they were changed."""
+
+    sealed: str
+    version: int
+
+
+class UpstreamTokens(Protocol):
+    """What users let the gateway hold: one sealed value for a user and a server, shared by all processes."""
+
+    async def read(self, sub: str, server: str) -> KeptGrant | None:
+        """What is kept now.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def keep(self, sub: str, server: str, sealed: str, now: int) -> None:
+        """Keep ``sealed`` whatever was kept before: the user has consented anew.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def claim(self, sub: str, server: str, version: int, now: int, until: int) -> bool:
+        """Whether the caller alone may renew ``version`` until then; false where another does, or it changed.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def replace(self, sub: str, server: str, version: int, sealed: str, now: int) -> bool:
+        """Whether ``version`` was still the kept one, and is replaced; ends the claim.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def release(self, sub: str, server: str, version: int) -> None:
+        """Give the claim on ``version`` back with nothing changed.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def forget(self, sub: str, server: str, version: int | None = None) -> bool:
+        """Whether something was deleted: ``version``, or whatever is kept.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+
 class SealedKeys(Protocol):
     """The gateway's generated signing keys, sealed with a key that isn't in the store. All replicas see the same."""
 

@@ -105,6 +105,13 @@ class Reason(StrEnum):
     UPSTREAM_MALFORMED = "upstream_malformed"
     UPSTREAM_TOO_LARGE = "upstream_too_large"
     UPSTREAM_STATUS = "upstream_status"
+    UPSTREAM_CREDENTIAL = "upstream_credential"
+    UPSTREAM_ISSUER_UNAVAILABLE = "upstream_issuer_unavailable"
+    UPSTREAM_ECHO = "upstream_echo"
+
+    CONSENT_REQUIRED = "consent_required"
+    CONSENT_USER = "consent_user"
+    CONSENT_INVALID = "consent_invalid"
 
     CLIENT_CLOSED = "client_closed"
     LEASE_ENDED = "lease_ended"
@@ -360,6 +367,36 @@ _MEANINGS: dict[Reason, Meaning] = {
     Reason.UPSTREAM_TOO_LARGE: Meaning(502, "the upstream's answer is larger than the limit", "raise the limit"),
     Reason.UPSTREAM_STATUS: Meaning(
         502, "the upstream answered with an HTTP error of its own", "see the upstream's log"
+    ),
+    Reason.UPSTREAM_CREDENTIAL: Meaning(
+        502,
+        "the third-party upstream's credential could not be had, or the upstream refused it",
+        "see the detail; check the client that the gateway is registered as, and the upstream's oauth section",
+    ),
+    Reason.UPSTREAM_ISSUER_UNAVAILABLE: Meaning(
+        503,
+        "the authorization server of the third-party upstream can't be asked",
+        "check that the gateway reaches the issuer named in the upstream's oauth section",
+    ),
+    Reason.UPSTREAM_ECHO: Meaning(
+        502,
+        "the upstream's answer holds the gateway's own credential for it, and is withheld",
+        "tell the upstream's owner; renew the credential",
+    ),
+    Reason.CONSENT_REQUIRED: Meaning(
+        403,
+        "the user has not let the gateway use the third-party server in their name",
+        "the user opens the link in the error's data, then the call is made again",
+    ),
+    Reason.CONSENT_USER: Meaning(
+        403,
+        "somebody else than the user of the call tried to consent",
+        "open the link in a browser where that user is logged in",
+    ),
+    Reason.CONSENT_INVALID: Meaning(
+        400,
+        "the link or the answer of an authorization server is forged, used or too old",
+        "make the call again for a fresh link",
     ),
     Reason.CLIENT_CLOSED: Meaning(499, "the client closed the connection before the answer ended", ""),
     Reason.LEASE_ENDED: Meaning(403, "the stream's token, certificate or chain ended", "open the stream again"),

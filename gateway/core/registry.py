@@ -9,6 +9,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from gateway.core.model import Route, SpiffeId, Uid, Way
+from gateway.core.third_party import ThirdParty
 
 RiskLevel = Literal["low", "medium", "high"]
 Status = Literal["active", "suspended"]
@@ -32,7 +33,10 @@ class Person(Struct, frozen=True):
 
 
 class Upstream(Struct, frozen=True):
-    """Where a route forwards to. ``spiffe_id`` is required with ``https``; plain ``http`` is for loopback only."""
+    """Where a route forwards to. With ``https`` either ``spiffe_id`` or ``third_party`` is set.
+
+    Plain ``http`` is for loopback only.
+    """
 
     url: str
     spiffe_id: SpiffeId | None
@@ -41,6 +45,7 @@ class Upstream(Struct, frozen=True):
     """Public JWK that an agent's own card must be signed with (A2A 1.0 §8.4)."""
     gateway: str | None = None
     """Name of the peer gateway whose route this is; ``spiffe_id`` is then the gateway's."""
+    third_party: ThirdParty | None = None
 
 
 class Agent(Struct, frozen=True, kw_only=True):

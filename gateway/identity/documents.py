@@ -60,7 +60,7 @@ async def fetch(url: str, tls: ssl.SSLContext, *, loopback_http: bool) -> bytes:
         ):
             if response.status != 200:
                 raise DocumentError(f"{url} answered {response.status}")
-            return await _bounded_body(url, response)
+            return await bounded_body(url, response)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise DocumentError(f"{url} can't be fetched: {type(error).__name__}") from None
 
@@ -112,7 +112,12 @@ def _metadata(url: str, body: bytes) -> dict[str, object]:
         raise DocumentError(f"{url}: {error}") from None
 
 
-async def _bounded_body(url: str, response: aiohttp.ClientResponse) -> bytes:
+async def bounded_body(url: str, response: aiohttp.ClientResponse) -> bytes:
+    """The body of ``response``, if it isn't compressed and not larger than a document may be.
+
+    Raises:
+        DocumentError: it is.
+    """
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise DocumentError(f"{url} answered compressed although identity was asked for")
     body = bytearray()

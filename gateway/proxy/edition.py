@@ -13,6 +13,7 @@ from gateway.identity.signer import Signer
 from gateway.identity.tokens import TokenVerifier
 from gateway.proxy.exchange import Listener
 from gateway.proxy.locate import Allowed
+from gateway.proxy.third_party import Terms
 from gateway.proxy.webhook_client import Webhooks
 from gateway.proxy.wellknown import Documents
 
@@ -31,3 +32,4 @@ class Edition(Struct, frozen=True, kw_only=True):
     bases: Mapping[Listener, str]
     """URL by which clients reach each listener; a route's resource is it plus the route's path."""
     webhooks: Webhooks
+    third_parties: Terms

@@ -15,10 +15,11 @@ from gateway.core.reasons import Reason
 from gateway.protocols.base import HttpError
 from gateway.protocols.jsonrpc import parse_answer
 from gateway.protocols.sse import Comment, Event, SseParser, encode_comment, encode_event, encode_message
-from gateway.proxy import handles
+from gateway.proxy import consent, handles
 from gateway.proxy.adapters import adapter_of
+from gateway.proxy.dispatch import dispatch
 from gateway.proxy.exchange import Answer, Headers
-from gateway.proxy.gate import Gate, Passage, client_of
+from gateway.proxy.gate import Gate, Passage
 from gateway.proxy.lease import Lease, held
 from gateway.proxy.observe import server_of
 from gateway.proxy.refuse import observe_failure, record_outcome, reply_to
@@ -57,9 +58,19 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
         with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, server_of(upstream)) as span:
             adapter = adapter_of(hop.route.protocol)
             trace = await handles.carried_on(gate, passage, grant, span.traceparent())
-            outgoing = adapter.encode(hop.call, passage.upstream_session, trace, snapshot)
-            with gate.metrics.stage("upstream"):
-                answer = await gate.upstreams.send(grant, upstream, outgoing, client_of(gate, passage), passage.limits)
+            call = hop.call if upstream.third_party is None else consent.without_answer(hop.call)
+            outgoing = adapter.encode(call, passage.upstream_session, trace, snapshot)
+            try:
+                with gate.metrics.stage("upstream"):
+                    sent = await dispatch(gate, passage, grant, upstream, outgoing)
+            except HopError as error:
+                if error.reason is not Reason.CONSENT_REQUIRED:
+                    raise
+                asked = consent.ask(gate, passage, hop, error.detail)
+                await finish(gate, passage, Outcome(False, Reason.CONSENT_REQUIRED, 200, error.detail, len(asked)))
+                return Answer(200, JSON_HEADERS, asked)
+        answer = sent.answer
+        relay.withhold(sent.secret)
         try:
             check_status(answer, passage, hop.call.http_method)
             whole = None if answer.kind == "sse" else await _whole(passage, answer, relay)

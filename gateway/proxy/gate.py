@@ -27,6 +27,7 @@ from gateway.proxy.exchange import Exchange
 from gateway.proxy.lease import Lease
 from gateway.proxy.problem import problem
 from gateway.proxy.revoked import Revoked
+from gateway.proxy.third_party import ThirdParties
 from gateway.proxy.trust_bundle import Document
 from gateway.proxy.upstream import Upstreams
 from gateway.telemetry import semconv
@@ -54,6 +55,7 @@ class Gate:
     live_chains: LiveChains
     mint_cache: MintCache
     upstreams: Upstreams
+    third_parties: ThirdParties
     tracing: Tracing
     metrics: Metrics
     log: FilteringBoundLogger
@@ -107,6 +109,8 @@ class Passage:
     decided: bool = False
     """Whether a decision record exists."""
     upstream_session: str | None = None
+    opens_urls: bool = False
+    """Whether the client that opened the session has declared that it opens URLs (MCP URL elicitation)."""
     client: ClientIdentity | None = None
     """Whom the hop's upstream sees: the token's ``cnf`` and the connection agree."""
     refused_as: Callable[[Refusal], Reply] = problem

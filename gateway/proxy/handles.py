@@ -48,7 +48,7 @@ async def carried_on(gate: Gate, passage: Passage, grant: Grant, trace: Mapping[
     """
     hop = grant.hop
     agent = passage.snapshot.registry.agents.get(hop.route.name) if hop.route.protocol == "a2a" else None
-    if agent is None or "trace" not in agent.continuation:
+    if agent is None or grant.minted is None or "trace" not in agent.continuation:
         return trace
     handle = secrets.token_hex(HANDLE_BYTES)
     digest, facts = _digest(handle), delegation.delegated(hop, grant.minted, passage.limits)

@@ -118,7 +118,7 @@ class Pipeline:
         call = passage.call = rounds.reopened(gate.sealer, place, call, passage.at // 1000)
         hop = passage.hop = _hop(passage, route, call, chain)
         decision, minted = await self._decide(passage, hop)
-        if minted is None:
+        if minted is None and adapter.answered_here(call):
             return await cards.answer(gate, passage, decision)
         await chains.join(gate, passage, hop)
         grant = Grant(await webhooks.substituted(gate, passage, hop), decision, minted)
@@ -135,7 +135,8 @@ class Pipeline:
         whose = sessions.owner(chain, passage.exchange.peer)
         if call.session is not None:
             now = passage.at // 1000
-            passage.upstream_session = sessions.unseal(self._gate.sealer, call.session, route, whose, now)
+            handle = sessions.unseal(self._gate.sealer, call.session, route, whose, now)
+            passage.upstream_session, passage.opens_urls = handle.upstream, handle.opens_urls
         for task in adapter_of(route.protocol).named_tasks(call):
             if await self._gate.tasks.owner(route.path, task) != whose:
                 raise HopError(Reason.TASK_UNKNOWN, "no such task for this caller on this route")
@@ -187,8 +188,11 @@ class Pipeline:
         detail = f"the chain lacks scope {' '.join(sorted(missing))}"
         return Deny(hop, reason, permit.policies, permit.bundle, permit.generation, detail), None, cure
 
-    def _mint(self, passage: Passage, hop: Hop, wanted: frozenset[str]) -> Minted:
+    def _mint(self, passage: Passage, hop: Hop, wanted: frozenset[str]) -> Minted | None:
         gate, registry = self._gate, passage.snapshot.registry
+        upstream = registry.upstream_of(hop.route)
+        if upstream is not None and upstream.third_party is not None:
+            return None
         wanted = scope.narrow(wanted, hop.chain)
         peer = crossing.gateway_of(passage, hop.route)
         if peer is not None:

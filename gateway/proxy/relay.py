@@ -17,8 +17,9 @@ from gateway.protocols.jsonrpc import dump_json
 from gateway.proxy import pins, sessions, webhooks
 from gateway.proxy.adapters import Shown, adapter_of, task_key
 from gateway.proxy.asking import decide_request
+from gateway.proxy.dispatch import dispatch
 from gateway.proxy.exchange import Headers
-from gateway.proxy.gate import Gate, Passage, client_of
+from gateway.proxy.gate import Gate, Passage
 from gateway.proxy.rounds import Asked, Place, State, seal_request, seal_state, with_state
 from gateway.proxy.upstream import UpstreamAnswer
 
@@ -48,6 +49,11 @@ class Relay:
         self._claimed: set[str] = set()
         self._bytes = 0
         self._events = 0
+        self._secret = b""
+
+    def withhold(self, secret: str) -> None:
+        """Refuse what holds ``secret`` from now on, as JSON spells it; an answer that spells it otherwise passes."""
+        self._secret = dump_json(secret)[1:-1]
 
     def is_message(self, event_name: str) -> bool:
         """Whether an event of that name is to be taken."""
@@ -61,7 +67,9 @@ class Relay:
         hop, limits = self.hop, self._passage.limits
         whose = sessions.owner(hop.chain, hop.peer)
         expires = hop.now // 1000 + limits.session_seconds
-        return (("Mcp-Session-Id", sessions.seal(self._gate.sealer, opened, hop.route, whose, expires)),)
+        opens_urls = mcp.declares_url(hop.call)
+        sealed = sessions.seal(self._gate.sealer, opened, hop.route, whose, expires, opens_urls=opens_urls)
+        return (("Mcp-Session-Id", sealed),)
 
     async def take(self, value: Any) -> Shown | None:
         """The message as the client gets it; None for one that isn't the client's.
@@ -73,7 +81,7 @@ class Relay:
         if taken is None:
             return None
         shown = self._adapter.present(self.hop.call, taken)
-        self._bytes += len(dump_json(shown.value))
+        self._bytes += len(self._checked(dump_json(shown.value)))
         return shown
 
     async def _take(self, value: Any) -> Any | None:
@@ -107,9 +115,14 @@ class Relay:
             raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the body is not the answer to the request")
         self.ended = True
         shown = self._adapter.present(self.hop.call, taken)
-        body = dump_json(shown.value)
+        body = self._checked(dump_json(shown.value))
         self._bytes += len(body)
         return status if shown.status is None else shown.status, body
+
+    def _checked(self, body: bytes) -> bytes:
+        if self._secret and self._secret in body:
+            raise UpstreamError(Reason.UPSTREAM_ECHO, "the upstream sends back the credential that it was sent")
+        return body
 
     def end_empty(self) -> None:
         """The upstream sent no body: right for a notification, and only there."""
@@ -192,9 +205,8 @@ class Relay:
                 asked = Asked(request.request_id, request.method, expires)
                 return {**request.value, "id": seal_request(self._gate.sealer, asked, self._place)}
         outgoing = mcp.answer_inbound(self.hop.call, request, session=self._passage.upstream_session)
-        client = client_of(self._gate, self._passage)
-        answer = await self._gate.upstreams.send(self._grant, self._upstream, outgoing, client, self._passage.limits)
-        answer.close()
+        sent = await dispatch(self._gate, self._passage, self._grant, self._upstream, outgoing)
+        sent.answer.close()
         return None
 
     @property

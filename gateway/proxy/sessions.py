@@ -16,6 +16,8 @@ class Handle(msgspec.Struct, frozen=True):
 
     upstream: str
     expires: int
+    opens_urls: bool = False
+    """Whether the client that opened it has declared that it opens URLs."""
 
 
 def owner(chain: Chain, peer: Peer | None) -> str:
@@ -23,13 +25,13 @@ def owner(chain: Chain, peer: Peer | None) -> str:
     return f"{chain.sub} {'' if peer is None else peer.spiffe_id}"
 
 
-def seal(sealer: Sealer, upstream: str, route: Route, whose: str, expires: int) -> str:
+def seal(sealer: Sealer, upstream: str, route: Route, whose: str, expires: int, *, opens_urls: bool = False) -> str:
     """The ``Mcp-Session-Id`` that the client is given."""
-    return sealer.seal(msgspec.json.encode(Handle(upstream, expires)), _context(route, whose))
+    return sealer.seal(msgspec.json.encode(Handle(upstream, expires, opens_urls)), _context(route, whose))
 
 
-def unseal(sealer: Sealer, sealed: str, route: Route, whose: str, now: int) -> str:
-    """The upstream's session id.
+def unseal(sealer: Sealer, sealed: str, route: Route, whose: str, now: int) -> Handle:
+    """What the client was given.
 
     Raises:
         HopError: SESSION_UNKNOWN for a forged or expired handle, another owner's or another route's.
@@ -38,7 +40,7 @@ def unseal(sealer: Sealer, sealed: str, route: Route, whose: str, now: int) -> s
     handle = None if plain is None else msgspec.json.decode(plain, type=Handle)
     if handle is None or now >= handle.expires:
         raise HopError(Reason.SESSION_UNKNOWN, "no such session for this caller on this route")
-    return handle.upstream
+    return handle
 
 
 def _context(route: Route, whose: str) -> bytes:

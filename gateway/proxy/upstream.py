@@ -8,6 +8,7 @@ decompresses, or sends a request twice.
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from ssl import SSLContext
 from typing import Literal
 
 import aiohttp
@@ -100,8 +101,28 @@ class Upstreams:
         Raises:
             UpstreamError: unreachable, another identity than registered, too slow, or not HTTP.
         """
+        if grant.minted is None:
+            raise TypeError("a grant without a token, for an upstream that needs one")
         authorization = {"Authorization": f"Bearer {grant.minted.token}"}
-        return await self._request(upstream, outgoing, authorization, client, limits)
+        return await self._request(upstream, outgoing, authorization, _seen_by(upstream, client), limits)
+
+    async def send_third_party(
+        self,
+        grant: Grant,
+        upstream: Upstream,
+        outgoing: Outgoing,
+        credential: Mapping[str, str],
+        context: SSLContext,
+        limits: Limits,
+    ) -> UpstreamAnswer:
+        """As ``send``, to a server that is known by the web's certificates, with the header of its ``credential``.
+
+        Raises:
+            UpstreamError: as ``send``.
+        """
+        if grant.minted is not None or upstream.third_party is None:
+            raise TypeError("a grant of a hop token, for an upstream that is none of ours")
+        return await self._request(upstream, outgoing, credential, context, limits)
 
     async def redeem(
         self, grant: Grant, endpoint: Upstream, outgoing: Outgoing, client: ClientIdentity, limits: Limits
@@ -111,13 +132,13 @@ class Upstreams:
         Raises:
             UpstreamError: as ``send``.
         """
-        return await self._request(endpoint, outgoing, {}, client, limits)
+        return await self._request(endpoint, outgoing, {}, _seen_by(endpoint, client), limits)
 
     async def fetch_card(
         self, upstream: Upstream, outgoing: Outgoing, client: ClientIdentity, limits: Limits
     ) -> UpstreamAnswer:
         """The gateway's own request for an agent's card: carries no token and no caller's data."""
-        return await self._request(upstream, outgoing, {}, client, limits)
+        return await self._request(upstream, outgoing, {}, _seen_by(upstream, client), limits)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -129,7 +150,7 @@ class Upstreams:
         upstream: Upstream,
         outgoing: Outgoing,
         extra: Mapping[str, str],
-        client: ClientIdentity,
+        context: SSLContext | Literal[False],
         limits: Limits,
     ) -> UpstreamAnswer:
         headers = [*outgoing.headers, *extra.items(), ("Accept-Encoding", "identity")]
@@ -142,7 +163,7 @@ class Upstreams:
                     headers=headers,
                     allow_redirects=False,
                     # Connections are pooled by context, and a context is one upstream identity seen by one of ours.
-                    ssl=False if upstream.spiffe_id is None else client.context(upstream.spiffe_id),
+                    ssl=context,
                     timeout=aiohttp.ClientTimeout(total=None, connect=limits.connect_seconds),
                 )
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -161,6 +182,10 @@ class Upstreams:
                 max_field_size=limits.header_bytes,
             )
         return self._session
+
+
+def _seen_by(upstream: Upstream, client: ClientIdentity) -> SSLContext | Literal[False]:
+    return False if upstream.spiffe_id is None else client.context(upstream.spiffe_id)
 
 
 @contextmanager

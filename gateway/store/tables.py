@@ -153,3 +153,15 @@ signing_keys = Table(
     Column("distrusted_at", BigInteger, nullable=False),
 )
 """Generated signing keys; ``sealed`` opens only with a secret that isn't in the database."""
+upstream_tokens = Table(
+    "upstream_tokens",
+    state,
+    Column("sub", Text, primary_key=True),
+    Column("server", Text, primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("consented", BigInteger, nullable=False),
+    Column("renewed", BigInteger, nullable=False),
+    Column("claimed_until", BigInteger, nullable=False),
+)
+"""Users' tokens of third-party servers, sealed with a key that isn't here."""

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.ports import Bindings, Handles, LiveChains, Revocations, SealedKeys, SingleUse, TaskOwners, ToolPins
+from gateway.core.ports import (
+    Bindings,
+    Handles,
+    LiveChains,
+    Revocations,
+    SealedKeys,
+    SingleUse,
+    TaskOwners,
+    ToolPins,
+    UpstreamTokens,
+)
 from gateway.store.bindings import SqlBindings
 from gateway.store.handles import SqlHandles
 from gateway.store.live_chains import SqlLiveChains
@@ -19,6 +29,7 @@ from gateway.store.sql import database_path
 from gateway.store.state import open_state
 from gateway.store.task_owners import SqlTaskOwners
 from gateway.store.tool_pins import SqlToolPins
+from gateway.store.upstream_tokens import SqlUpstreamTokens
 
 
 @dataclass
@@ -43,6 +54,7 @@ class Store:
     revocations: Revocations
     live_chains: LiveChains
     sealed_keys: SealedKeys
+    upstream_tokens: UpstreamTokens
 
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
@@ -74,6 +86,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> 
                 revocations,
                 SqlLiveChains(engine),
                 SqlSealedKeys(engine),
+                SqlUpstreamTokens(engine),
             )
         finally:
             revocations.close()

@@ -99,6 +99,7 @@ def decision_record(
         generation=decision.generation,
         trace_id=trace_id,
         minted=None if minted is None else minted_facts(minted),
+        upstream_credential=_credential(hop.route, registry),
         asking=hop.asking,
     )
 
@@ -227,6 +228,11 @@ def minted_facts(minted: Minted) -> MintedFacts:
         expires=minted.expires,
         gateway=minted.gateway,
     )
+
+
+def _credential(route: Route, registry: Registry) -> str:
+    upstream = registry.upstream_of(route)
+    return "" if upstream is None or upstream.third_party is None else upstream.third_party.kind
 
 
 def _sensitive(call: Call, registry: Registry) -> frozenset[str]:

@@ -163,6 +163,8 @@ class DecisionRecord(Record, frozen=True, kw_only=True, tag="decision"):
     generation: int
     trace_id: str = ""
     minted: MintedFacts | None = None
+    upstream_credential: str = ""
+    """What a third party's upstream is asked with: kind and grant, never the secret. Empty for our own upstreams."""
     asking: str | None = None
     """The MCP server whose request to the agent this is; the agent is then who was asked."""
 

@@ -1,6 +1,7 @@
 """MCP over Streamable HTTP, revisions 2025-06-18, 2025-11-25 (legacy) and 2026-07-28 (modern)."""
 
 from gateway.protocols.mcp.answers import classify, filter_listing
+from gateway.protocols.mcp.elicitation import declares_url
 from gateway.protocols.mcp.encode import answer_inbound, encode
 from gateway.protocols.mcp.envelope import era_of_headers
 from gateway.protocols.mcp.methods import CARRIED, SERVED, era_of
@@ -12,6 +13,7 @@ __all__ = [
     "SERVED",
     "answer_inbound",
     "classify",
+    "declares_url",
     "encode",
     "era_of",
     "era_of_headers",
