@@ -10,6 +10,7 @@ from gateway.core.model import Call, Chain, RootToken, Uid
 from gateway.core.reasons import Reason
 from gateway.core.registry import Registry
 
+TOOL_ACTIONS = frozenset({"invokeTool", "getTask", "updateTask", "cancelTask"})
 CONTENT_ACTIONS = frozenset({"readResource", "getPrompt", "complete"})
 DELEGATION_ACTIONS = frozenset(
     {
@@ -23,11 +24,13 @@ DELEGATION_ACTIONS = frozenset(
 def needed(call: Call, registry: Registry) -> frozenset[str]:
     """The scopes that exactly this call needs; empty for opening, listing and notifying."""
     parts = ((call.action, call.resource), *call.also)
-    return frozenset(scope for action, resource in parts for scope in _needed(action, resource, registry))
+    # A task's needs are those of the tool that made it.
+    used = ((action, call.origins.get(resource, resource)) for action, resource in parts)
+    return frozenset(scope for action, resource in used for scope in _needed(action, resource, registry))
 
 
 def _needed(action: str, resource: Uid, registry: Registry) -> Iterable[str]:
-    if action == "invokeTool":
+    if resource.type == "Tool" and action in TOOL_ACTIONS:
         tool = registry.tool(*resource.id.split("/", 1))
         return () if tool is None else tool.scopes
     if action in CONTENT_ACTIONS:
