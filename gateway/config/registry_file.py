@@ -108,7 +108,7 @@ class ServerUpstream(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     credential: Annotated[ApiKeyEntry | None, Meta(description="For `tls: web`: a fixed secret in a header.")] = None
 
     def faults(self) -> Iterable[Fault]:
-        """An https upstream is known by its SPIFFE ID, by the gateway that it is behind, or by the web's certificates."""
+        """An https upstream is known by its SPIFFE ID, its gateway, or the web's certificates."""
         yield from _gateway_faults(self.gateway, self.url)
         if self.gateway is not None and self.spiffe_id is not None:
             message = "the upstream is the peer gateway, whose SPIFFE ID is in the settings"

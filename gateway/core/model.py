@@ -222,10 +222,14 @@ class Call(Struct, frozen=True, kw_only=True):
     """W3C ``traceparent``/``tracestate`` found in the message itself (MCP ``_meta``)."""
     also: tuple[tuple[str, Uid], ...] = ()
     """Further actions that the call takes, and on what: each is decided too, and all have to be permitted."""
+    origins: Mapping[Uid, Uid] = {}
+    """What created each task that the call is about: MCP tasks are of a tool."""
     state: str | None = None
     """The sealed state of an earlier round (MCP ``requestState``) as the client sent it."""
     answering: str | None = None
     """The sealed id of the server's request that the client answers."""
+    asked: str = ""
+    """The action of that request."""
     http_method: Literal["POST", "GET", "DELETE"] = "POST"
     """GET and DELETE have no message."""
     streaming: bool = False

@@ -307,10 +307,10 @@ class TrustBundles(Protocol):
 
 
 class TaskOwners(Protocol):
-    """Who created an A2A task; others see "not found"."""
+    """Who created a task, and with what; others see "not found"."""
 
-    async def claim(self, route: str, task_id: str, owner: str, expires: int) -> bool:
-        """Whether ``owner`` owns the task after an atomic insert-if-absent.
+    async def claim(self, route: str, task_id: str, owner: str, expires: int, origin: str = "") -> bool:
+        """Whether ``owner`` owns the task, made with ``origin``, after an atomic insert-if-absent.
 
         Raises:
             StoreError: the store can't be asked.
@@ -327,6 +327,14 @@ class TaskOwners(Protocol):
 
     async def owned(self, route: str, task_ids: Collection[str], owner: str) -> frozenset[str]:
         """Those of ``task_ids`` that ``owner`` owns.
+
+        Raises:
+            StoreError: the store can't be asked.
+        """
+        ...
+
+    async def origins(self, route: str, task_ids: Collection[str], owner: str) -> Mapping[str, str]:
+        """Those of ``task_ids`` that ``owner`` owns, with what each was made with.
 
         Raises:
             StoreError: the store can't be asked.

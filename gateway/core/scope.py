@@ -10,6 +10,7 @@ from gateway.core.model import Call, Chain, RootToken, Route, Uid
 from gateway.core.reasons import Reason
 from gateway.core.registry import Registry
 
+TOOL_ACTIONS = frozenset({"invokeTool", "getTask", "updateTask", "cancelTask"})
 CONTENT = {"McpResource": ("readResource", "resources/read"), "Prompt": ("getPrompt", "prompts/get")}
 """By type, the operation that uses it, and what that needs by default: ``<server>/…``."""
 DELEGATION_ACTIONS = frozenset(
@@ -31,7 +32,9 @@ def needed(call: Call, registry: Registry, beside: str | None = None) -> frozens
     parts = [(call.action, call.resource), *call.also]
     if beside is not None:
         parts.append((beside, call.resource))
-    return frozenset(scope for action, resource in parts for scope in _needed(action, resource, registry))
+    # A task's needs are those of the tool that made it.
+    used = ((action, call.origins.get(resource, resource)) for action, resource in parts)
+    return frozenset(scope for action, resource in used for scope in _needed(action, resource, registry))
 
 
 def _needed(action: str, resource: Uid, registry: Registry) -> Iterable[str]:
@@ -39,7 +42,7 @@ def _needed(action: str, resource: Uid, registry: Registry) -> Iterable[str]:
     if resource.type == "Agent" and action in DELEGATION_ACTIONS:
         agent = registry.agents.get(resource.id)
         return agent.needs.get(action, (delegating(resource.id),)) if agent else (delegating(resource.id),)
-    if resource.type == "Tool":
+    if resource.type == "Tool" and action in TOOL_ACTIONS:
         tool = registry.tool(name, target)
         return () if tool is None else tool.scopes
     if resource.type in CONTENT:

@@ -104,6 +104,19 @@ class Asks(Struct, frozen=True):
     state: str | None
 
 
+class OfTask(Struct, frozen=True):
+    """A message about one task: for its owner. ``last`` where it is the answer, with ``detail`` as in ``End``.
+
+    ``requests`` are what the task asks of its owner before it goes on.
+    """
+
+    value: Any
+    task: str
+    requests: tuple[Inbound, ...] = ()
+    last: bool = False
+    detail: str = ""
+
+
 class End(Struct, frozen=True):
     """The answer. ``ok`` is the protocol's own success; ``detail`` says how it ended otherwise."""
 
@@ -112,7 +125,7 @@ class End(Struct, frozen=True):
     detail: str = ""
 
 
-Classified = Pass | About | Listing | Inbound | Asks | End
+Classified = Pass | About | Listing | Inbound | Asks | OfTask | End
 
 
 class Refusal(Struct, frozen=True, kw_only=True):

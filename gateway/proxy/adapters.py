@@ -14,8 +14,7 @@ from gateway.core.reasons import Reason
 from gateway.core.snapshot import Snapshot
 from gateway.protocols import a2a, mcp
 from gateway.protocols.a2a.methods import UNSUPPORTED_OPERATION
-from gateway.protocols.base import METHOD_NOT_FOUND, Classified, Incoming, Listing, Outgoing, Refusal, Reply
-from gateway.protocols.mcp.methods import TRANSPORT
+from gateway.protocols.base import Classified, Incoming, Listing, Outgoing, Refusal, Reply
 
 
 class Shown(Struct, frozen=True):
@@ -102,9 +101,7 @@ class McpAdapter:
             self.parse(incoming, route, snapshot)
 
     def check_carried(self, call: Call) -> None:
-        """Refuse what isn't in ``protocols.mcp.CARRIED``; what only sessions have is refused by the parser."""
-        if call.method not in TRANSPORT:
-            _check(call, mcp.CARRIED, METHOD_NOT_FOUND)
+        """Nothing: every method that is parsed is carried."""
 
     def answered_here(self, call: Call) -> bool:
         """Nothing: every MCP call is the upstream's."""
@@ -115,15 +112,15 @@ class McpAdapter:
         return None
 
     def named_tasks(self, call: Call) -> tuple[str, ...]:
-        """None: MCP tasks aren't carried."""
-        return ()
+        """The task that the call is about, those it subscribes to, and those it says it is related to."""
+        return tuple(map(task_key, mcp.named_tasks(call)))
 
     def named_contexts(self, call: Call) -> tuple[str, ...]:
         """None: MCP has no contexts."""
         return ()
 
     def created_tasks(self, value: Any) -> tuple[str, ...]:
-        """None: MCP tasks aren't carried."""
+        """None: what makes an MCP task is ``OfTask``."""
         return ()
 
     def is_message(self, event_name: str) -> bool:

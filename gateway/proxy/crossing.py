@@ -148,11 +148,11 @@ async def redeemed(gate: Gate, passage: Passage, grant: Grant) -> Grant:
     Raises:
         UpstreamError: PEER_REFUSED, or the peer can't be asked.
     """
-    peer = gateway_of(passage, grant.hop.route)
-    if peer is None:
+    peer, minted = gateway_of(passage, grant.hop.route), grant.minted
+    if peer is None or minted is None:
         return grant
     with passage.span(gate.tracing).child(semconv.SPAN_REDEEM) as span:
-        form = {"grant_type": GRANT_TYPE, "assertion": grant.minted.token, "resource": grant.hop.route.audience}
+        form = {"grant_type": GRANT_TYPE, "assertion": minted.token, "resource": grant.hop.route.audience}
         headers = (("Content-Type", FORM), ("Accept", JSON), *trace_headers(span.traceparent()))
         outgoing = Outgoing("POST", "", headers, urlencode(form).encode())
         upstream = Upstream(peer.token_endpoint, peer.spiffe_id)
@@ -164,7 +164,7 @@ async def redeemed(gate: Gate, passage: Passage, grant: Grant) -> Grant:
     token = document.get("access_token")
     if answer.status != 200 or not isinstance(token, str) or str(document.get("token_type")).lower() != "bearer":
         raise UpstreamError(Reason.PEER_REFUSED, f"peer gateway {peer.name}: {_cause(answer.status, document)}")
-    return msgspec.structs.replace(grant, minted=msgspec.structs.replace(grant.minted, token=token))
+    return msgspec.structs.replace(grant, minted=msgspec.structs.replace(minted, token=token))
 
 
 def _document(peer: PeerGateway, body: bytes) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ What counts as approved is ``core.pins``'s. A store that can't be asked refuses 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.core.model import Decision, Deny, Permit
+from gateway.core.model import Decision, Deny, Permit, Uid
 from gateway.core.pins import UNSEEN, Definition, Pin, approved_digest, definition_of, quarantined
 from gateway.core.reasons import Reason
 from gateway.core.registry import Tool
@@ -15,19 +15,27 @@ from gateway.proxy.gate import Gate
 
 
 async def held(gate: Gate, snapshot: Snapshot, decision: Decision) -> Decision:
-    """The decision, or a denial where it permits the call of a tool that is in quarantine.
+    """The decision, or a denial where it permits to call a tool that is in quarantine, or to follow its tasks.
 
     Raises:
         StoreError: the store can't be asked.
     """
     hop = decision.hop
-    if not isinstance(decision, Permit) or hop.call.protocol != "mcp" or hop.call.action != "invokeTool":
+    # Whoever may no longer call a tool may still cancel what it does.
+    if not isinstance(decision, Permit) or hop.call.protocol != "mcp" or hop.call.action == "cancelTask":
         return decision
-    tool = snapshot.registry.tool(hop.route.name, hop.call.target)
-    pin = (await gate.pins.of(hop.route.name)).get(hop.call.target, UNSEEN)
-    if tool is not None and not quarantined(tool, pin, first_use=snapshot.first_use_pins):
-        return decision
-    detail = f"{hop.call.resource} waits for its definition to be approved"
+    used = [each for each in (hop.call.resource, *hop.call.origins.values()) if each.type == "Tool"]
+    pins = await gate.pins.of(hop.route.name) if used else {}
+    for each in used:
+        name = each.id.partition("/")[2]
+        tool = snapshot.registry.tool(hop.route.name, name)
+        if tool is None or quarantined(tool, pins.get(name, UNSEEN), first_use=snapshot.first_use_pins):
+            return _waiting(decision, each)
+    return decision
+
+
+def _waiting(decision: Permit, tool: Uid) -> Deny:
+    hop, detail = decision.hop, f"{tool} waits for its definition to be approved"
     return Deny(hop, Reason.TOOL_QUARANTINED, decision.policies, decision.bundle, decision.generation, detail)
 
 

@@ -37,6 +37,7 @@ from gateway.proxy import (
     pins,
     rounds,
     sessions,
+    tasks,
     trust_bundle,
     webhooks,
     wellknown,
@@ -116,6 +117,7 @@ class Pipeline:
         await self._check_owned(passage, route, call, chain)
         place = rounds.Place(route, sessions.owner(chain, exchange.peer), passage.upstream_session)
         call = passage.call = rounds.reopened(gate.sealer, place, call, passage.at // 1000)
+        call = passage.call = await tasks.placed(gate, passage, place, call)
         hop = passage.hop = _hop(passage, route, call, chain)
         decision, minted = await self._decide(passage, hop)
         if minted is None and adapter.answered_here(call):

@@ -6,15 +6,17 @@ Whatever isn't classified is an error. Requests of the server to the client are 
 import asyncio
 from typing import Any
 
+import msgspec
+
 from gateway.core.errors import HopError, UpstreamError
 from gateway.core.model import Deny, Grant, Outcome, Permit, ProtocolName, Uid
 from gateway.core.policy.decide import may_use
 from gateway.core.reasons import Reason
 from gateway.core.registry import Upstream
 from gateway.protocols import mcp
-from gateway.protocols.base import About, Asks, End, Inbound, Listing, Pass
+from gateway.protocols.base import About, Asks, Classified, End, Inbound, Listing, OfTask, Pass
 from gateway.protocols.jsonrpc import dump_json
-from gateway.proxy import pins, sessions, webhooks
+from gateway.proxy import pins, sessions, tasks, webhooks
 from gateway.proxy.adapters import Shown, adapter_of, task_key
 from gateway.proxy.asking import decide_request
 from gateway.proxy.dispatch import dispatch
@@ -87,6 +89,11 @@ class Relay:
     async def _take(self, value: Any) -> Any | None:
         self._events += 1
         classified = self._adapter.classify(self.hop.call, value)
+        if self.protocol == "mcp":
+            related = mcp.related_task(value)
+            if not await tasks.is_callers(self._gate, self._passage, self.hop, related):
+                await self._stray(classified)
+                return None
         match classified:
             case Pass(value=passed):
                 await self._claim_tasks(passed)
@@ -105,6 +112,8 @@ class Relay:
                 return passed if may_use(self.hop, snapshot.bundle, snapshot.registry, thing) else None
             case Asks():
                 return await self._required(classified)
+            case OfTask():
+                return await self._of_task(classified)
             case Inbound():
                 return await self._asked(classified)
 
@@ -146,6 +155,8 @@ class Relay:
         """What of a list the caller is shown."""
         if self.protocol == "a2a":
             return await self._owned(listing.items)
+        if listing.kind == "McpTask":
+            return await tasks.kept(self._gate, self._passage, self.hop, listing.items)
         return await self._usable(listing) - await self._withheld(listing)
 
     async def _usable(self, listing: Listing) -> frozenset[str]:
@@ -183,13 +194,41 @@ class Relay:
                 raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the answer names another caller's task")
             self._claimed.add(task)
 
-    async def _required(self, asks: Asks) -> Any:
-        """The answer that asks for input, if all of it may be asked; its state is the caller's alone."""
-        for request in asks.requests:
+    async def _stray(self, classified: Classified) -> None:
+        """What belongs to somebody else's task: nothing of it is the client's, and a question gets no answer of it."""
+        if isinstance(classified, Inbound):
+            await self._answer(msgspec.structs.replace(classified, action=""))
+        elif not isinstance(classified, Pass | About | OfTask) or (isinstance(classified, OfTask) and classified.last):
+            raise tasks.another_callers()
+
+    async def _of_task(self, message: OfTask) -> Any | None:
+        """What is about one task, for its owner; a call may become one."""
+        if message.last and self.hop.call.action == "invokeTool":
+            if not await tasks.claim(self._gate, self._passage, self.hop, message.task):
+                raise tasks.another_callers()
+        elif not message.last and not await tasks.is_callers(self._gate, self._passage, self.hop, message.task):
+            return None
+        try:
+            await self._check_requests(message.requests)
+        except HopError:
+            if message.last:
+                raise
+            return None
+        if message.last:
+            self.ended, self._detail = True, message.detail
+        return message.value
+
+    async def _check_requests(self, requests: tuple[Inbound, ...]) -> None:
+        """Decide on all that a server asks of its caller within an answer."""
+        for request in requests:
             decision = await decide_request(self._gate, self._passage, self.hop, request)
             if not isinstance(decision, Permit):
                 reason = decision.reason if isinstance(decision, Deny) else Reason.APPROVAL_REQUIRED
                 raise HopError(reason, f"the server's {request.method} to its caller is not permitted")
+
+    async def _required(self, asks: Asks) -> Any:
+        """The answer that asks for input, if all of it may be asked; its state is the caller's alone."""
+        await self._check_requests(asks.requests)
         self.ended, self._detail = True, "asks for input"
         if asks.state is None:
             return asks.value
@@ -198,16 +237,21 @@ class Relay:
 
     async def _asked(self, request: Inbound) -> Any | None:
         """The server's request under an id of the gateway's, or None where the gateway has answered it."""
+        request = await tasks.inbound(self._gate, self._place, request)
         if request.action:
             decision = await decide_request(self._gate, self._passage, self.hop, request)
             if isinstance(decision, Permit):
                 expires = self._now + self._passage.limits.session_seconds
-                asked = Asked(request.request_id, request.method, expires)
+                asked = Asked(request.request_id, request.method, request.action, expires)
                 return {**request.value, "id": seal_request(self._gate.sealer, asked, self._place)}
+        await self._answer(request)
+        return None
+
+    async def _answer(self, request: Inbound) -> None:
+        """Tell the server that its request isn't passed on."""
         outgoing = mcp.answer_inbound(self.hop.call, request, session=self._passage.upstream_session)
         sent = await dispatch(self._gate, self._passage, self._grant, self._upstream, outgoing)
         sent.answer.close()
-        return None
 
     @property
     def _place(self) -> Place:

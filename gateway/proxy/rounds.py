@@ -25,10 +25,11 @@ class State(Struct, frozen=True):
 
 
 class Asked(Struct, frozen=True):
-    """A request of the server: its own id, the method, and Unix seconds of its end."""
+    """A request of the server: its own id, the method and its action, and Unix seconds of its end."""
 
     upstream: str | int
     method: str
+    action: str
     expires: int
 
 
@@ -69,7 +70,8 @@ def reopened(sealer: Sealer, place: Place, call: Call, now: int) -> Call:
         asked = None if plain is None else msgspec.json.decode(plain, type=Asked)
         if asked is None or now >= asked.expires:
             raise _unknown("the response is not to a request of this session", INVALID_REQUEST, call)
-        return structs.replace(call, message={**call.message, "id": asked.upstream}, target=asked.method)
+        message = {**call.message, "id": asked.upstream}
+        return structs.replace(call, message=message, target=asked.method, asked=asked.action)
     return call
 
 

@@ -67,6 +67,7 @@ task_owners = Table(
     Column("route", Text, primary_key=True),
     Column("task_id", Text, primary_key=True),
     Column("owner", Text, nullable=False),
+    Column("origin", Text, nullable=False, server_default=""),
     Column("expires", BigInteger, nullable=False),
 )
 Index("task_owners_expires", task_owners.c.expires)

@@ -15,7 +15,8 @@ from tests.wire import agent as a2a
 from tests.wire.agent import Agent
 from tests.wire.delegate import delegates
 from tests.wire.ledger import Ledger
-from tests.wire.mcp_calls import bare, legacy, open_session, post, refusal_of, through_gateway
+from tests.wire.mcp_calls import answer_of, bare, legacy, modern, open_session, post, refusal_of, through_gateway
+from tests.wire.test_mcp_tasks import about, asked, knowing, ledger_with
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -37,7 +38,7 @@ class Scene(NamedTuple):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
-    company, ledger = Company(tmp_path_factory.mktemp("company")), Ledger()
+    company, ledger = Company(tmp_path_factory.mktemp("company")), ledger_with()
     company.registry["agents"]["auditor"] |= {"entry_point": True, "clients": ["cli"], "risk_level": "low"}
     async with delegates(company, "analyst") as [analyst], through_gateway(company, ledger):
         yield Scene(company, ledger, analyst)
@@ -96,3 +97,48 @@ async def test_a_task_is_its_owners(scene: Scene, thief: str) -> None:
         assert told == [stranger] * len(attempts) == [(404, -32001, "task_unknown")] * len(attempts)
         assert len(scene.analyst.headers) == before
         assert (await owner.post(a2a.rpc("GetTask", {"id": task["id"]}))).status_code == 200
+
+
+STOLEN = {
+    "reading it": lambda task: about("tasks/get", task),
+    "answering for it": lambda task: about("tasks/update", task, inputResponses={}),
+    "ending it": lambda task: about("tasks/cancel", task),
+    "listening": lambda task: knowing(modern("subscriptions/listen", {"notifications": {"taskIds": [task]}})),
+    "a call in its name": lambda task: _related(modern("tools/call", READ), task),
+    "its result": lambda task: legacy("tasks/result", {"taskId": task}),
+    "reading it in a session": lambda task: legacy("tasks/get", {"taskId": task}),
+    "ending it in a session": lambda task: legacy("tasks/cancel", {"taskId": task}),
+    "a session's call in its name": lambda task: _related(legacy("tools/call", READ), task),
+    "a session's notification in its name": lambda task: _related(
+        legacy("notifications/cancelled", {"requestId": 7}, request_id=None), task
+    ),
+}
+READ: Mapping[str, Any] = {"name": "read_balance", "arguments": {}}
+
+
+def _related(message: dict[str, Any], task: str) -> dict[str, Any]:
+    params = message["params"]
+    related = {"io.modelcontextprotocol/related-task": {"taskId": task}}
+    return {**message, "params": {**params, "_meta": {**params.get("_meta", {}), **related}}}
+
+
+@pytest.mark.parametrize("thief", THIEVES)
+async def test_what_a_call_became_is_its_callers(scene: Scene, thief: str) -> None:
+    agent, sub = THIEVES[thief]
+    token = scene.company.token(f"{scene.company.data_url}/mcp/ledger", sub=sub)
+    async with bare(scene.company) as owner, bare(scene.company, agent, token=token) as other:
+        task = answer_of(await post(owner, asked()))["result"]["taskId"]
+        session = await open_session(other)
+        before = len(scene.ledger.headers)
+        for attempt, making in STOLEN.items():
+            for named in (task, "no-such-task"):
+                message = making(named)
+                modern_one = "io.modelcontextprotocol/protocolVersion" in message["params"].get("_meta", {})
+                reply = await post(other, message, None if modern_one else session)
+                assert refusal_of(reply) == (400, -32602, Reason.TASK_UNKNOWN), attempt
+        assert len(scene.ledger.headers) == before
+        listed = answer_of(await post(other, legacy("tasks/list"), session))["result"]["tasks"]
+        assert task not in {each["taskId"] for each in listed}
+        assert answer_of(await post(owner, about("tasks/get", task)))["result"]["taskId"] == task
+        mine = answer_of(await post(owner, legacy("tasks/list"), await open_session(owner)))["result"]["tasks"]
+        assert task in {each["taskId"] for each in mine}

@@ -21,6 +21,8 @@ from mcp_types import (
     TextContent,
 )
 
+from tests.conformance.tasks import ASKED_FIRST
+
 SIZES = {"enum": ["small", "medium", "large"]}
 TITLED = [{"const": "low", "title": "Low priority"}, {"const": "high", "title": "High priority"}]
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -75,6 +77,11 @@ def _add_in_session(server: MCPServer) -> None:
 def _add_basic(server: MCPServer) -> None:
     @server.tool("test_input_required_result_elicitation", description="Asks for a name.")
     def eliciting(ctx: Context) -> Asked:
+        name = _filled(ctx, "user_name")
+        return f"Hello, {name['name']}!" if name else _required(user_name=_form("What is your name?", name="string"))
+
+    @server.tool(ASKED_FIRST, description="Asks for a name, then becomes a task.")
+    def tasked(ctx: Context) -> Asked:
         name = _filled(ctx, "user_name")
         return f"Hello, {name['name']}!" if name else _required(user_name=_form("What is your name?", name="string"))
 

@@ -22,8 +22,8 @@ against a fixture server of ours on the official Python SDK: directly, and throu
 a user's token. A cell says how many checks of a scenario passed, of those that gave a verdict directly.
 
 `tests/conformance/test_conformance.py` fails when any check is worse through the gateway than direct and isn't in
-`tests/conformance/expected.toml`, and when one that is listed there no longer is. The server offers no tasks, an
-optional extension; no scenario of it is scored by the suite.
+`tests/conformance/expected.toml`, and when one that is listed there no longer is. Tasks are an
+optional extension; the suite scores no scenario of it, and the gateway is held to all.
 """
 
 CLIENTS = """\

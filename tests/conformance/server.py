@@ -1,6 +1,6 @@
 """A server on the official SDK that offers everything the conformance suite's scenarios ask for, in both eras.
 
-Whatever a scenario looks for has the name that the suite gives it. Tasks, an extension, aren't offered.
+Whatever a scenario looks for has the name that the suite gives it. Tasks are ``tasks``'.
 """
 
 import base64
@@ -22,6 +22,7 @@ from mcp_types import (
 )
 
 from tests.conformance.asking import add_asking
+from tests.conformance.tasks import ASKED_FIRST, Tasks
 from tests.conformance.tools import PNG, add_tools, rich_schema_tool
 
 RETRY_MS = 50
@@ -35,7 +36,35 @@ def conformance_server() -> MCPServer:
     _add_resources(server)
     _add_prompts(server)
     _add_session_methods(server)
+    conformance_tasks().join(server)
     return server
+
+
+def conformance_tasks() -> Tasks:
+    """The tools that the scenarios want to become tasks."""
+    return Tasks(
+        seconds={
+            "slow_compute": lambda arguments: float(arguments["seconds"]),
+            "failing_job": lambda _: 0.3,
+            "protocol_error_job": lambda _: 0.3,
+            ASKED_FIRST: lambda _: 0.3,
+        },
+        asking={
+            "confirm_delete": {"confirm": _question("Delete it?", "confirm", "boolean")},
+            "multi_input": {
+                "first": _question("Your name?", "name", "string"),
+                "second": _question("And again?", "name", "string"),
+            },
+        },
+        required=frozenset({"failing_job"}),
+    )
+
+
+def _question(message: str, name: str, kind: str) -> dict[str, Any]:
+    schema = {"type": "object", "properties": {name: {"type": kind}}, "required": [name]}
+    return {
+        "method": "elicitation/create", "params": {"mode": "form", "message": message, "requestedSchema": schema},
+    }  # fmt: skip
 
 
 def conformance_application() -> Any:

@@ -13,9 +13,9 @@ from tests.conformance.legs import Measured, measure
 from tests.conformance.suite import REVISIONS, Check, Verdict, expected, worse
 
 pytestmark = pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
-GATEWAYS_OWN = ("http-header-validation", "http-custom-header-server-validation")
+GATEWAYS_OWN = ("http-header-validation", "http-custom-header-server-validation", "tasks-request-headers")
 """Headers are checked where they arrive: the server behind the gateway never sees the client's."""
-AT_LEAST = {"2026-07-28": 170, "2025-11-25": 84}
+AT_LEAST = {"2026-07-28": 195, "2025-11-25": 84}
 """Checks that the fixture server passes alone."""
 
 
@@ -29,9 +29,10 @@ def measured(revision: str, tmp_path_factory: pytest.TempPathFactory) -> Measure
     return asyncio.run(measure(revision, tmp_path_factory.mktemp(revision)))
 
 
-def test_the_server_alone_passes_all_but_the_tasks_extension(revision: str, measured: Measured) -> None:
+def test_the_server_alone_passes_all_but_the_header_that_names_a_task(revision: str, measured: Measured) -> None:
     failing = {name for name, verdict in measured.direct.items() if verdict.total("FAILURE", "WARNING")}
-    assert {name for name in failing if not name.startswith("tasks-")} == set()
+    # The official SDK doesn't hold Mcp-Name against the methods of an extension; the gateway does.
+    assert failing - {"tasks-request-headers"} == set()
     assert sum(verdict.total("SUCCESS") for verdict in measured.direct.values()) >= AT_LEAST[revision]
 
 
@@ -51,7 +52,7 @@ def test_only_what_is_listed_is_worse_through_the_gateway(revision: str, measure
 def test_the_gateway_itself_passes_the_header_scenarios(measured: Measured, scenario: str) -> None:
     verdict = measured.gateway[scenario]
     assert verdict.total("FAILURE", "WARNING", "SKIPPED") == 0
-    assert verdict.total("SUCCESS") >= 10
+    assert verdict.total("SUCCESS") >= 5
 
 
 @pytest.mark.parametrize(

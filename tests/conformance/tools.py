@@ -8,6 +8,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    INTERNAL_ERROR,
     MISSING_REQUIRED_CLIENT_CAPABILITY,
     AudioContent,
     EmbeddedResource,
@@ -103,7 +104,7 @@ def _add_contents(server: MCPServer) -> None:
     def greet(name: str) -> str:
         return f"Hello, {name}!"
 
-    @server.tool("slow_compute", description="Answers at once too: tasks aren't offered.")
+    @server.tool("slow_compute", description="Answers at once, or takes its time as a task.")
     def compute(seconds: int, label: str) -> str:
         return f"{label}: {seconds}"
 
@@ -180,6 +181,14 @@ def _add_refusals(server: MCPServer) -> None:
     @server.tool("failing_job", description="Fails, for the tasks scenarios.")
     def job() -> str:
         raise ToolError("This job intentionally fails")
+
+    @server.tool("protocol_error_job", description="Fails as no tool should, for the tasks scenarios.")
+    def protocol_job() -> str:
+        raise MCPError(INTERNAL_ERROR, "This job fails in the protocol")
+
+    @server.tool("multi_input", description="Asks twice as a task, and not at all without one.")
+    def several() -> str:
+        return "done"
 
     @server.tool("test_missing_capability", description="Needs a client that can sample.")
     def needing(ctx: Context) -> str:

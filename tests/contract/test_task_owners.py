@@ -52,3 +52,18 @@ async def test_of_many_tasks_those_of_one_owner(open_store: Any, clock: Any) -> 
         clock.now += 1
         assert await store.task_owners.owned("r", mine, "alice") == {mine[0], mine[-1]}
         assert await store.task_owners.owned("r", [], "alice") == frozenset()
+
+
+async def test_a_task_keeps_what_it_was_made_with(open_store: Any, clock: Any) -> None:
+    async with open_store() as store:
+        owners, ends = store.task_owners, int(clock.now) + 60
+        assert await owners.claim("r", "t", "alice", ends, "ledger/pay")
+        assert await owners.claim("r", "t", "alice", ends, "ledger/pay")
+        assert not await owners.claim("r", "t", "alice", ends, "ledger/read")
+        assert not await owners.claim("r", "t", "alice", ends)
+        assert await owners.claim("r", "plain", "alice", ends)
+        assert await owners.origins("r", ["t", "plain", "none"], "alice") == {"t": "ledger/pay", "plain": ""}
+        assert await owners.origins("r", ["t"], "mallory") == {}
+        assert await owners.origins("s", ["t"], "alice") == {}
+        clock.now += 60
+        assert await owners.origins("r", ["t"], "alice") == {}

@@ -6,9 +6,10 @@ It answers in the session era with progress; what isn't registered is neither li
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,9 +19,25 @@ from gateway.store.query import AuditReader, Filters
 from tests.company import SCOPES, Company
 from tests.gateways import mcp_client, running
 from tests.peers.everything import everything
+from tests.wire.mcp_calls import Wire as BareWire
+from tests.wire.mcp_calls import answer_of, headers_of, legacy, post
+from tests.wire.mcp_calls import bare as mcp_bare
 
-REGISTERED = {"echo": "finance-readonly", "trigger-long-running-operation": "finance-readonly", "get-sum": "other"}
+REGISTERED = {
+    "echo": "finance-readonly",
+    "trigger-long-running-operation": "finance-readonly",
+    "get-sum": "other",
+    "simulate-research-query": "finance-readonly",
+}
 LONG = "trigger-long-running-operation"
+RESEARCH = "simulate-research-query"
+ELICITING: Mapping[str, Any] = {
+    "protocolVersion": "2025-11-25", "capabilities": {"elicitation": {"form": {}}, "tasks": {}},
+    "clientInfo": {"name": "bare", "version": "1"},
+}  # fmt: skip
+ASKING = """
+@id("asking") permit (principal == McpServer::"everything", action == Action::"elicit", resource is Agent);
+"""
 
 
 @dataclass
@@ -85,7 +102,7 @@ async def test_the_official_client_opens_lists_and_calls(company: Company, mode:
     async with standing(company), mcp_client(company, server="everything", mode=mode) as client:
         listed = await client.list_tools()
         echoed = await client.call_tool("echo", {"message": "hola"})
-    assert {tool.name for tool in listed.tools} == {"echo", LONG}
+    assert {tool.name for tool in listed.tools} == {"echo", LONG, RESEARCH}
     assert [block.text for block in echoed.content] == ["Echo: hola"]
 
 
@@ -133,6 +150,44 @@ async def test_a_cancelled_call_is_cancelled_at_the_server(company: Company) -> 
     page = AuditReader(f"sqlite:///{company.directory}/hopgate.db").query(Filters(action="notify"))
     [found] = [found for found in page.found if found.record.method == "notifications/cancelled"]
     assert (found.record.reason, found.outcome and found.outcome.status) == ("permitted", 202)
+
+
+async def test_a_task_of_a_session_asks_its_owner_and_ends(company: Company) -> None:
+    company.policies["platform/asking.cedar"] = ASKING
+    call = {"name": RESEARCH, "arguments": {"topic": "python", "ambiguous": True}, "task": {"ttl": 60_000}}
+    async with standing(company), mcp_bare(company, server="everything") as http:
+        opened = await post(http, legacy("initialize", ELICITING))
+        session = {"Mcp-Session-Id": opened.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
+        await post(http, legacy("notifications/initialized", request_id=None), session)
+        task = answer_of(await post(http, legacy("tools/call", call), session))["result"]["task"]["taskId"]
+        state = answer_of(await post(http, legacy("tasks/get", {"taskId": task}), session))["result"]
+        listed = answer_of(await post(http, legacy("tasks/list"), session))["result"]["tasks"]
+        result = await _result_of(http, task, session)
+        cancelled = answer_of(await post(http, legacy("tasks/cancel", {"taskId": task}), session))["error"]
+    assert (state["taskId"], state["status"]) == (task, "working")
+    assert [each["taskId"] for each in listed] == [task]
+    assert "programming" in result["content"][0]["text"]
+    assert result["_meta"]["io.modelcontextprotocol/related-task"] == {"taskId": task}
+    assert cancelled["code"] == -32602
+    asked = [found.record for found in company.records() if found.record.action == "elicit"]
+    assert [record.reason for record in asked] == ["permitted"]
+
+
+async def _result_of(http: BareWire, task: str, session: Mapping[str, str | None]) -> dict[str, Any]:
+    """The task's result, once the question that it waits for is answered."""
+    message = legacy("tasks/result", {"taskId": task}, request_id=9)
+    headers = {name: str(value) for name, value in {**headers_of(message), **session}.items()}
+    async with http.http.stream("POST", http.url, json=message, headers=headers) as stream:
+        async for line in stream.aiter_lines():
+            value = json.loads(line.removeprefix("data:")) if line.startswith("data: {") else {}
+            if value.get("method") == "elicitation/create":
+                assert value["params"]["_meta"]["io.modelcontextprotocol/related-task"] == {"taskId": task}
+                content = {"action": "accept", "content": {"interpretation": "programming"}}
+                answered = {"jsonrpc": "2.0", "id": value["id"], "result": content}
+                assert (await post(http, answered, session)).status_code == 202
+            if value.get("id") == 9:
+                return dict(value["result"])
+    raise AssertionError("the stream ended without a result")
 
 
 async def test_the_users_token_stays_at_the_gateway(company: Company) -> None:

@@ -13,7 +13,7 @@ from gateway.protocols.base import Incoming
 MODERN = "2026-07-28"
 META = {
     "io.modelcontextprotocol/protocolVersion": MODERN,
-    "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}},
     "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
 }
 MEDIA = {"content-type": "application/json", "accept": "application/json, text/event-stream"}

@@ -24,6 +24,8 @@ from mcp_types import (
 )
 from pydantic import BaseModel
 
+from tests.conformance.tasks import Tasks
+
 
 class Confirmation(BaseModel):
     """What the ledger would ask a person for."""
@@ -37,6 +39,8 @@ class Ledger:
 
     stateless: bool = False
     json_response: bool = False
+    tasks: Tasks | None = None
+    """Makes some of the tools tasks."""
     headers: list[dict[str, str]] = field(default_factory=list)
     raw_headers: list[list[tuple[str, str]]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
@@ -92,6 +96,8 @@ class Ledger:
         self._add_unwanted(server)
         self._add_documents(server)
         self._add_rounds(server)
+        if self.tasks is not None:
+            self.tasks.join(server)
         return server
 
     def _add_accounts(self, server: MCPServer) -> None:

@@ -9,9 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 import pytest_asyncio
 
-from gateway.core.audit import RefusedRecord
 from gateway.core.reasons import Reason
-from gateway.protocols.mcp.methods import CARRIED, METHODS
 from tests.company import Company
 from tests.wire.ledger import Ledger
 from tests.wire.mcp_calls import (
@@ -213,43 +211,4 @@ async def test_an_answer_may_be_json_or_a_stream(entrance: Entrance) -> None:
     reply = await post(entrance.wire, READ, {"Accept": "application/json"})
     assert refusal_of(reply) == (406, -32600, Reason.CONTENT_TYPE)
     assert record_of(entrance.company, reply).record.reason == Reason.CONTENT_TYPE
-    assert len(entrance.ledger.headers) == before
-
-
-PARAMS: Mapping[str, Mapping[str, Any]] = {
-    "tasks/get": {"taskId": "t-1"},
-    "tasks/result": {"taskId": "t-1"},
-    "tasks/update": {"taskId": "t-1"},
-    "tasks/cancel": {"taskId": "t-1"},
-}
-NOT_CARRIED = [(era, name) for name, method in METHODS.items() if name not in CARRIED for era in sorted(method.eras)]
-
-
-@pytest.mark.parametrize(("era", "method"), NOT_CARRIED)
-async def test_methods_that_are_not_carried_yet(entrance: Entrance, era: str, method: str) -> None:
-    before = len(entrance.ledger.headers)
-    request_id = None if METHODS[method].notification else 7
-    making = modern if era == "modern" else legacy
-    message = making(method, PARAMS.get(method, {}), request_id=request_id)
-    reply = await post(entrance.wire, message, entrance.session if era == "legacy" else None)
-    assert refusal_of(reply) == (501, -32601, Reason.NOT_SUPPORTED_YET)
-    assert answer_of(reply)["error"]["data"]["carried"] == sorted(CARRIED)
-    record = record_of(entrance.company, reply).record
-    assert isinstance(record, RefusedRecord)
-    assert (record.reason, record.method) == (Reason.NOT_SUPPORTED_YET, method)
-    assert record.action == METHODS[method].action
-    assert len(entrance.ledger.headers) == before
-
-
-async def test_only_tasks_are_not_carried_yet() -> None:
-    assert {name for _, name in NOT_CARRIED} == {name for name in METHODS if name.startswith("tasks/")}
-    assert len(NOT_CARRIED) == 7
-
-
-@pytest.mark.parametrize("extra", [{"task": {"ttl": 1}}])
-async def test_parts_of_a_call_that_are_not_carried_yet(entrance: Entrance, extra: Mapping[str, Any]) -> None:
-    before = len(entrance.ledger.headers)
-    reply = await post(entrance.wire, modern("tools/call", {"name": "read_balance", "arguments": {}, **extra}))
-    assert refusal_of(reply) == (501, -32601, Reason.NOT_SUPPORTED_YET)
-    assert record_of(entrance.company, reply).record.reason == Reason.NOT_SUPPORTED_YET
     assert len(entrance.ledger.headers) == before

@@ -137,5 +137,5 @@ async def test_a_log_level_in_a_call_is_decided_beside_it(company: Company, perm
 
 async def test_a_kind_of_subscription_that_is_not_carried(company: Company) -> None:
     async with through_gateway(company, Ledger()), bare(company) as wire:
-        reply = await post(wire, modern("subscriptions/listen", {"notifications": {"taskIds": ["t"]}}))
+        reply = await post(wire, modern("subscriptions/listen", {"notifications": {"moods": True}}))
     assert refusal_of(reply) == (501, -32601, Reason.NOT_SUPPORTED_YET)

@@ -1,7 +1,8 @@
 """A hop made ready to be asked about: its facts, its entities, and what a derived action derives from.
 
 Opening a server and listing what it has derives from what may be used there, an agent's card from delegation to
-it (POLICY 2.4). What follows from the answers is decided elsewhere.
+it (POLICY 2.4), and following a task from using the tool that made it. What follows from the answers is decided
+elsewhere.
 """
 
 from collections.abc import Iterator
@@ -17,9 +18,9 @@ from gateway.core.policy.facts import Facts, Undecided, gather, missing, using
 from gateway.core.reasons import Reason
 from gateway.core.registry import Registry
 
-_FROM_USE = frozenset(
-    (action, "McpServer") for action in ("discover", "notify", "listTools", "listResources", "listPrompts")
-)
+_OPENING = ("discover", "notify", "listTools", "listResources", "listPrompts", "listTasks")
+_FROM_USE = frozenset((action, "McpServer") for action in _OPENING)
+_FROM_TOOL = frozenset((action, "McpTask") for action in ("getTask", "updateTask", "cancelTask"))
 _FROM_DELEGATION = frozenset({("discover", "Agent")})
 _LISTED_BY = {"invokeTool": "listTools", "readResource": "listResources", "getPrompt": "listPrompts"}
 
@@ -65,11 +66,23 @@ def derivations(case: Case, bundle: Bundle) -> Iterator[Case]:
     asked = (case.facts.action, case.facts.resource.type)
     if asked in _FROM_DELEGATION:
         yield case.doing("delegate")
+    if asked in _FROM_TOOL:
+        yield from _makers(case.facts, bundle)
     if asked in _FROM_USE:
         for item in _usable(case.facts.resource.id, bundle):
             use = loaded(using(case.facts, item), bundle)
             if isinstance(use, Case):
                 yield use
+
+
+def _makers(facts: Facts, bundle: Bundle) -> Iterator[Case]:
+    """The use of the tool that made a task."""
+    made = facts.world.get(facts.resource)
+    for parent in () if made is None else made.parents:
+        tool = bundle.world.get(parent) if parent.type == "Tool" else None
+        use = None if tool is None else loaded(using(facts, tool), bundle)
+        if isinstance(use, Case):
+            yield use
 
 
 def _usable(server: str, bundle: Bundle) -> Iterator[Entity]:
@@ -79,6 +92,17 @@ def _usable(server: str, bundle: Bundle) -> Iterator[Entity]:
     yield from (entity for uid in uids if (entity := bundle.world.get(uid)) is not None)
     unnamed = (offered(Uid(kind, f"{server}/"), bundle.registry) for kind in ("McpResource", "Prompt"))
     yield from (entity for entity in unnamed if entity is not None)
+
+
+def derived(case: Case, source: Case, bundle: Bundle) -> Evaluation | None:
+    """The permit that the action of ``case`` takes over from one of its derivations.
+
+    A forbid that keeps a tool off lists doesn't lose the tasks that were made with it.
+    """
+    if case.facts.resource.type != "McpTask":
+        return listed(source, bundle)
+    answer = source.ask(bundle.sets.listed)
+    return answer if answer.allowed else None
 
 
 def listed(case: Case, bundle: Bundle) -> Evaluation | None:

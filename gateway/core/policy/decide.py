@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from gateway.core.model import Ask, Decision, Deny, Determining, Hop, Permit, Uid
 from gateway.core.policy.bundle import Bundle
-from gateway.core.policy.case import Case, case_of, derivations, listed, loaded
+from gateway.core.policy.case import Case, case_of, derivations, derived, listed, loaded
 from gateway.core.policy.entities import offered
 from gateway.core.policy.evaluate import Evaluation
 from gateway.core.policy.facts import Facts, Undecided, caller, using
@@ -92,7 +92,7 @@ def _find(case: Case, bundle: Bundle, policies: PolicySet, *, approved: bool) ->
     answer = case.ask(policies, approved=approved)
     if not answer.allowed and not answer.policies and answer.error is None:
         for source in derivations(case, bundle):
-            permitted = listed(source, bundle)
+            permitted = derived(case, source, bundle)
             if permitted is not None:
                 return _Finding(permitted, source.facts)
     return _Finding(answer, case.facts)

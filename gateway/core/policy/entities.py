@@ -206,6 +206,15 @@ def offered(uid: Uid, registry: Registry) -> Entity | None:
     return None if server is None or uid.type not in ("McpResource", "Prompt") else _content(uid, server)
 
 
+def task(uid: Uid, origin: Uid, registry: Registry) -> Entity | None:
+    """A task that the tool ``origin`` made: within the tool, and all that the tool is in; None for any other."""
+    server, _, name = origin.id.partition("/")
+    tool = registry.tool(server, name) if origin.type == "Tool" else None
+    if tool is None or uid.type != "McpTask" or not uid.id.startswith(f"{server}/"):
+        return None
+    return Entity(uid, parents=(origin, Uid("McpServer", server), Uid("Team", registry.servers[server].team)))
+
+
 def _content(uid: Uid, server: Server) -> Entity:
     target = uid.id.partition("/")[2]
     around = (server.uid, Uid("Team", server.team))

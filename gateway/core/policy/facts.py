@@ -13,7 +13,7 @@ from gateway.core import ancestry
 from gateway.core.model import Hop, Uid
 from gateway.core.policy.argtypes import Arguments
 from gateway.core.policy.arguments import ArgumentsError, context_args
-from gateway.core.policy.entities import Entity, World, bare, offered, user
+from gateway.core.policy.entities import Entity, World, bare, offered, task, user
 from gateway.core.policy.render import render
 from gateway.core.policy.syntax import uid_of
 from gateway.core.policy.values import Instant, Value
@@ -80,10 +80,11 @@ def gather(hop: Hop, registry: Registry, world: World, kept: Arguments) -> Facts
         return asked
     resource = hop.call.resource
     if asked.world.get(resource) is None:
-        entity = offered(resource, registry)
+        origin = hop.call.origins.get(resource)
+        entity = offered(resource, registry) if origin is None else task(resource, origin, registry)
         if entity is not None:
             return structs.replace(asked, world=asked.world.also(entity))
-        unknown = Reason.TOOL_UNKNOWN if resource.type == "Tool" else Reason.NO_PERMIT
+        unknown = Reason.TOOL_UNKNOWN if resource.type == "Tool" or origin is not None else Reason.NO_PERMIT
         return Undecided(unknown, f"{resource} is not registered")
     if hop.call.action != "invokeTool":
         return asked

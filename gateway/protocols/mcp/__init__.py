@@ -7,17 +7,26 @@ from gateway.protocols.mcp.envelope import era_of_headers
 from gateway.protocols.mcp.methods import CARRIED, SERVED, era_of
 from gateway.protocols.mcp.parse import parse
 from gateway.protocols.mcp.refuse import refuse
+from gateway.protocols.mcp.requests import REQUESTS
+from gateway.protocols.mcp.tasks import asks, decided_tasks, made_by_client, may_make, named_tasks, related_task
 
 __all__ = [
     "CARRIED",
+    "REQUESTS",
     "SERVED",
     "answer_inbound",
+    "asks",
     "classify",
+    "decided_tasks",
     "declares_url",
     "encode",
     "era_of",
     "era_of_headers",
     "filter_listing",
+    "made_by_client",
+    "may_make",
+    "named_tasks",
     "parse",
     "refuse",
+    "related_task",
 ]

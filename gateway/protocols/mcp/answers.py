@@ -10,6 +10,7 @@ from typing import Any
 from gateway.core.model import Call
 from gateway.protocols.base import About, Classified, End, Inbound, Listing, Pass
 from gateway.protocols.jsonrpc import is_id, malformed_answer, read_answer
+from gateway.protocols.mcp import tasks
 from gateway.protocols.mcp.methods import ANSWERABLE, LEGACY, LISTS, SERVED, Listed, era_of
 from gateway.protocols.mcp.requests import action_of, input_required
 
@@ -54,6 +55,8 @@ def classify(call: Call, value: Any) -> Classified:
     if not isinstance(result, dict):
         raise malformed_answer("a result that is not an object")
     kind = result.get("resultType", "complete")
+    if tasks.is_made(call, result):
+        return tasks.made(call, value)
     if kind == "input_required" and era_of(call) == "modern" and call.method in ANSWERABLE:
         return input_required(value)
     if kind != "complete":
@@ -85,6 +88,8 @@ def _message(call: Call, value: Mapping[str, Any]) -> Classified:
         if era_of(call) == "modern" or not is_id(value["id"]):
             raise malformed_answer("a request of the server, which this revision does not have")
         return Inbound(value["id"], method, value, action_of(method, params))
+    if method == tasks.STATUS[era_of(call)]:
+        return tasks.notified(value)
     if method == "notifications/resources/updated" and isinstance(params.get("uri"), str):
         return About(value, "McpResource", params["uri"])
     if method == "notifications/subscriptions/acknowledged" and call.method == "subscriptions/listen":
@@ -104,6 +109,8 @@ def _result(call: Call, value: Mapping[str, Any], result: Mapping[str, Any]) -> 
         return End({**value, "result": _capable(result)}, ok=True)
     if call.method == "server/discover":
         return End({**value, "result": _private(_discovered(result))}, ok=True)
+    if call.method.startswith("tasks/"):
+        return tasks.answered(call, value, result)
     if call.method == "resources/read":
         return End({**value, "result": _private(result)}, ok=True)
     if call.method == "tools/call" and result.get("isError") is True:
@@ -134,12 +141,12 @@ def _capable(result: Mapping[str, Any]) -> Mapping[str, Any]:
     capabilities = result.get("capabilities")
     if not isinstance(capabilities, dict):
         raise malformed_answer("a result without capabilities")
-    carried = {
+    carried: dict[str, Any] = {
         name: {member: True for member in members if capabilities[name].get(member) is True}
         for name, members in CARRIED_CAPABILITIES.items()
         if isinstance(capabilities.get(name), dict)
     }
-    return {**result, "capabilities": carried}
+    return {**result, "capabilities": {**carried, **tasks.capabilities(capabilities)}}
 
 
 def _private(result: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -16,6 +16,8 @@ MODERN = ("2026-07-28",)
 LEGACY = ("2025-11-25", "2025-06-18")
 """Newest first. An unversioned request within a session is taken for the oldest."""
 SERVED = MODERN + LEGACY
+TASKS = "2025-11-25"
+"""The session revision that brought tasks."""
 
 META = "io.modelcontextprotocol/"
 META_VERSION = META + "protocolVersion"
@@ -33,7 +35,7 @@ class Method(Struct, frozen=True):
     """One method: its Cedar action, the type of its resource, and the parameter that names it.
 
     ``named_by`` is what ``Mcp-Name`` repeats; without it the resource is the server itself.
-    ``notification`` methods have no id and no answer.
+    ``notification`` methods have no id and no answer. ``since`` is the first session revision that has the method.
     """
 
     action: str
@@ -41,6 +43,7 @@ class Method(Struct, frozen=True):
     resource: str = "McpServer"
     named_by: str = ""
     notification: bool = False
+    since: str = ""
 
 
 METHODS: Mapping[str, Method] = {
@@ -58,16 +61,17 @@ METHODS: Mapping[str, Method] = {
     "subscriptions/listen": Method("subscribe", MODERN_ONLY),
     "resources/subscribe": Method("subscribe", LEGACY_ONLY),
     "resources/unsubscribe": Method("subscribe", LEGACY_ONLY),
-    "tasks/get": Method("getTask", BOTH, "McpTask", "taskId"),
-    "tasks/result": Method("getTask", LEGACY_ONLY, "McpTask", "taskId"),
+    "tasks/get": Method("getTask", BOTH, "McpTask", "taskId", since=TASKS),
+    "tasks/result": Method("getTask", LEGACY_ONLY, "McpTask", "taskId", since=TASKS),
     "tasks/update": Method("updateTask", MODERN_ONLY, "McpTask", "taskId"),
-    "tasks/cancel": Method("cancelTask", BOTH, "McpTask", "taskId"),
-    "tasks/list": Method("listTasks", LEGACY_ONLY),
+    "tasks/cancel": Method("cancelTask", BOTH, "McpTask", "taskId", since=TASKS),
+    "tasks/list": Method("listTasks", LEGACY_ONLY, since=TASKS),
     "logging/setLevel": Method("setLogLevel", LEGACY_ONLY),
     "notifications/initialized": Method("discover", LEGACY_ONLY, notification=True),
     "notifications/cancelled": Method("notify", BOTH, notification=True),
     "notifications/progress": Method("notify", LEGACY_ONLY, notification=True),
     "notifications/roots/list_changed": Method("notify", LEGACY_ONLY, notification=True),
+    "notifications/tasks/status": Method("notify", LEGACY_ONLY, notification=True, since=TASKS),
 }
 
 
@@ -96,32 +100,11 @@ LISTS: Mapping[str, Listed] = {
     "resources/list": Listed("resources", "uri", "McpResource"),
     "resources/templates/list": Listed("resourceTemplates", "uriTemplate", "McpResource"),
     "prompts/list": Listed("prompts", "name", "Prompt"),
+    "tasks/list": Listed("tasks", "taskId", "McpTask"),
 }
 
-CARRIED = frozenset(
-    {
-        "initialize",
-        "server/discover",
-        "ping",
-        "notifications/initialized",
-        "notifications/cancelled",
-        "tools/list",
-        "tools/call",
-        "resources/list",
-        "resources/templates/list",
-        "resources/read",
-        "prompts/list",
-        "prompts/get",
-        "completion/complete",
-        "logging/setLevel",
-        "notifications/progress",
-        "notifications/roots/list_changed",
-        "resources/subscribe",
-        "resources/unsubscribe",
-        "subscriptions/listen",
-    }
-)
-"""What is forwarded. Any other known method is parsed, so that it is recorded, and then refused."""
+CARRIED = frozenset(METHODS)
+"""What is forwarded."""
 
 
 def era_of(call: Call) -> Era:

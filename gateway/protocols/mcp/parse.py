@@ -1,7 +1,7 @@
 """A client's HTTP request as one MCP ``Call``, checked in the order that MCP 2026-07-28 gives.
 
 Decides era, revision, action and resource. Doesn't decide whether the call is allowed or carried: a known method
-outside ``CARRIED`` is a Call too, so that its refusal is recorded. ``Origin``, ``Host`` and tokens are the server's.
+is a Call, and so its refusal recorded. ``Origin``, ``Host`` and tokens are the server's.
 """
 
 from collections.abc import Mapping
@@ -33,6 +33,7 @@ from gateway.protocols.mcp.envelope import (
 )
 from gateway.protocols.mcp.methods import ANSWERABLE, LISTS, METHODS, MODERN, TRANSPORT, Era, Method, resource_of
 from gateway.protocols.mcp.targets import further_actions, invalid, target_of
+from gateway.protocols.mcp.tasks import check_declared
 from gateway.protocols.members import AmbiguousMemberError, members
 
 PARAMS = members(
@@ -40,8 +41,8 @@ PARAMS = members(
     "protocolVersion", "capabilities", "clientInfo", "requestId", "reason", "inputResponses", "requestState",
     "notifications",
 )  # fmt: skip
-NOT_CARRIED_PARAMS = ("task", "inputResponses", "requestState")
-"""Task augmentation isn't carried; input requests have an answer in the call only in the stateless revision."""
+NOT_CARRIED_PARAMS = ("inputResponses", "requestState")
+"""Input requests have an answer in the call only in the stateless revision."""
 WITH_ARGUMENTS = frozenset({"tools/call", "prompts/get"})
 
 
@@ -72,12 +73,12 @@ def _read(incoming: Incoming, request: Request, route: Route, limits: Limits, to
         check_headers(incoming.headers, request, version, tools)
     else:
         version = legacy_version(incoming.headers, request)
-    method = _method(request, era)
+    method = _method(request, era, version)
     params = request.params or {}
     target, resource = target_of(request.method, method, params, route.name, limits)
     _check_params(request, params, era)
     in_session = era == "legacy" and request.method != "initialize"
-    return Call(
+    call = Call(
         protocol="mcp",
         version=version,
         method=request.method,
@@ -92,6 +93,8 @@ def _read(incoming: Incoming, request: Request, route: Route, limits: Limits, to
         also=further_actions(request.method, params, route.name),
         state=params.get("requestState") if request.method in ANSWERABLE else None,
     )
+    check_declared(call)
+    return call
 
 
 def _check_http(incoming: Incoming) -> None:
@@ -134,9 +137,9 @@ def _answered(message: Mapping[str, Any]) -> str:
     return request_id
 
 
-def _method(request: Request, era: Era) -> Method:
+def _method(request: Request, era: Era, version: str) -> Method:
     method = METHODS.get(request.method)
-    if method is None or era not in method.eras:
+    if method is None or era not in method.eras or version < method.since:
         raise ProtocolError(Reason.METHOD_UNKNOWN, "not a method of this revision", code=METHOD_NOT_FOUND)
     if method.notification != (request.id is None):
         detail = "a notification with an id" if method.notification else "a request without an id"
@@ -151,19 +154,28 @@ def _check_params(request: Request, params: Mapping[str, Any], era: Era) -> None
         raise invalid(f"params has {error}") from None
     if "_meta" in params and not isinstance(params["_meta"], dict):
         raise invalid("params._meta is not an object")
-    for name in ("task",) if era == "modern" else NOT_CARRIED_PARAMS:
-        if name in params and request.method in ANSWERABLE:
-            raise _not_yet(f"params.{name}")
-    if not isinstance(params.get("inputResponses", {}), dict):
-        raise invalid("params.inputResponses is not an object")
-    if not isinstance(params.get("requestState", ""), str):
-        raise invalid("params.requestState is not a string")
+    _check_rounds(request, params, era)
     if request.method in WITH_ARGUMENTS and not isinstance(params.get("arguments", {}), dict):
         raise invalid("params.arguments is not an object")
     if request.method in LISTS and not isinstance(params.get("cursor", ""), str):
         raise invalid("params.cursor is not a string")
     if request.method == "notifications/cancelled" and not is_id(params.get("requestId")):
         raise invalid("params.requestId is not a string or an integer")
+
+
+def _check_rounds(request: Request, params: Mapping[str, Any], era: Era) -> None:
+    """What makes a call go on: a task, and answers to what its server asked."""
+    for name in NOT_CARRIED_PARAMS if era == "legacy" else ():
+        if name in params and request.method in ANSWERABLE:
+            raise _not_yet(f"params.{name}")
+    if request.method == "tasks/update" and "inputResponses" not in params:
+        raise invalid("params.inputResponses is missing")
+    if era == "legacy" and not isinstance(params.get("task", {}), dict):
+        raise invalid("params.task is not an object")
+    if not isinstance(params.get("inputResponses", {}), dict):
+        raise invalid("params.inputResponses is not an object")
+    if not isinstance(params.get("requestState", ""), str):
+        raise invalid("params.requestState is not a string")
 
 
 def _not_yet(what: str) -> ProtocolError:

@@ -6,13 +6,15 @@ Doesn't choose challenges, and doesn't say whether a refusal is due.
 from msgspec import structs
 
 from gateway.core.reasons import Reason
-from gateway.protocols.base import METHOD_NOT_FOUND, Refusal, Reply
+from gateway.protocols.base import INVALID_PARAMS, METHOD_NOT_FOUND, Refusal, Reply
 from gateway.protocols.jsonrpc import Id
 from gateway.protocols.mcp.methods import CARRIED, Era
 from gateway.protocols.refusal import code_of, error_reply, status_of
 
 LEGACY_NOT_FOUND = 400
 """In a legacy session 404 means that the session is gone, and the client starts another one."""
+
+UNKNOWN_TASK = 400
 
 
 def refuse(request_id: Id | None, era: Era, refusal: Refusal) -> Reply:
@@ -21,6 +23,9 @@ def refuse(request_id: Id | None, era: Era, refusal: Refusal) -> Reply:
     if refusal.reason is Reason.NOT_SUPPORTED_YET:
         carried = {"carried": sorted(CARRIED), **(refusal.data or {})}
         refusal = structs.replace(refusal, code=refusal.code or METHOD_NOT_FOUND, data=carried)
+    if refusal.reason is Reason.TASK_UNKNOWN:
+        # As servers say it of a task that never was; and a session's 404 is about the session.
+        refusal, status = structs.replace(refusal, code=INVALID_PARAMS), UNKNOWN_TASK
     if refusal.reason is Reason.METHOD_UNKNOWN and era == "legacy":
         status = LEGACY_NOT_FOUND
     return error_reply(request_id, code_of(refusal), status, refusal)

@@ -10,6 +10,7 @@ from typing import Any
 from gateway.protocols.base import Asks, Inbound
 from gateway.protocols.jsonrpc import malformed_answer
 
+REQUESTS = frozenset({"elicitation/create", "sampling/createMessage", "roots/list"})
 ACTIONS = {"sampling/createMessage": "sample", "roots/list": "readRoots"}
 MOST_REQUESTS = 32
 
@@ -28,12 +29,24 @@ def input_required(value: Mapping[str, Any]) -> Asks:
         UpstreamError: UPSTREAM_MALFORMED, a request that no revision knows included.
     """
     result = value["result"]
-    asked, state = result.get("inputRequests", {}), result.get("requestState")
-    if not isinstance(asked, dict) or len(asked) > MOST_REQUESTS or not isinstance(state, str | None):
+    asked, state = input_requests(result), result.get("requestState")
+    if not isinstance(state, str | None):
         raise malformed_answer("an input_required result without its parts")
     if not asked and state is None:
         raise malformed_answer("an input_required result that asks for nothing")
-    return Asks(value, tuple(_request(key, request) for key, request in asked.items()), state)
+    return Asks(value, asked, state)
+
+
+def input_requests(holder: Mapping[str, Any]) -> tuple[Inbound, ...]:
+    """What a result, or a task, asks for.
+
+    Raises:
+        UpstreamError: UPSTREAM_MALFORMED, a request that no revision knows included.
+    """
+    asked = holder.get("inputRequests", {})
+    if not isinstance(asked, dict) or len(asked) > MOST_REQUESTS:
+        raise malformed_answer("input requests that are not an object of at most a few")
+    return tuple(_request(key, request) for key, request in asked.items())
 
 
 def _request(key: str, request: Any) -> Inbound:

@@ -15,6 +15,7 @@ from gateway.core.model import Uid
 from gateway.core.reasons import Reason
 from gateway.protocols.base import INVALID_PARAMS, METHOD_NOT_FOUND
 from gateway.protocols.mcp.methods import LOG_LEVELS, META_LOG_LEVEL, TOOL_NAME, Method, resource_of
+from gateway.protocols.mcp.tasks import MOST_ID_CHARS, is_task_id
 from gateway.protocols.members import AmbiguousMemberError, members
 
 SCHEME = frozenset(string.ascii_lowercase + string.digits + "+-.")
@@ -54,11 +55,13 @@ def target_of(name: str, method: Method, params: Mapping[str, Any], server: str,
         check_uri(target)
     elif method.resource == "Prompt":
         _check_name(target)
+    elif method.resource == "McpTask" and not is_task_id(target):
+        raise invalid(f"params.taskId is not 1 to {MOST_ID_CHARS} printable characters")
     return target, resource_of(method, server, target)
 
 
 def further_actions(name: str, params: Mapping[str, Any], server: str) -> tuple[tuple[str, Uid], ...]:
-    """What the call does beside its own action: setting a log level, hearing of lists and of resources.
+    """What the call does beside its own action: setting a log level, hearing of lists, resources and tasks.
 
     Raises:
         ProtocolError: MESSAGE_INVALID (-32602); NOT_SUPPORTED_YET for a kind of subscription that isn't carried.
@@ -74,18 +77,19 @@ def further_actions(name: str, params: Mapping[str, Any], server: str) -> tuple[
     elif name == "resources/subscribe":
         found.append(("readResource", Uid("McpResource", f"{server}/{params['uri']}")))
     elif name == "subscriptions/listen":
-        kinds, uris = _listened(params)
+        kinds, uris, tasks = _listened(params)
         found += [(KINDS[kind], whole) for kind in kinds]
+        found += [("getTask", Uid("McpTask", f"{server}/{task}")) for task in tasks]
         found += [("readResource", Uid("McpResource", f"{server}/{uri}")) for uri in uris]
     return tuple(found)
 
 
-def _listened(params: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """The lists and the resources that a subscription is about."""
+def _listened(params: Mapping[str, Any]) -> tuple[list[str], list[str], list[str]]:
+    """The lists, the resources and the tasks that a subscription is about."""
     wanted = params.get("notifications")
     if not isinstance(wanted, dict):
         raise invalid("params.notifications is not an object")
-    if wanted.keys() - KINDS.keys() - {"resourceSubscriptions"}:
+    if wanted.keys() - KINDS.keys() - {"resourceSubscriptions", "taskIds"}:
         detail = "params.notifications has a kind that is not carried"
         raise ProtocolError(Reason.NOT_SUPPORTED_YET, detail, code=METHOD_NOT_FOUND)
     uris = wanted.get("resourceSubscriptions", [])
@@ -93,9 +97,12 @@ def _listened(params: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         raise invalid(f"params.notifications.resourceSubscriptions is not a list of at most {MOST_URIS} URIs")
     for uri in uris:
         check_uri(uri)
+    tasks = wanted.get("taskIds", [])
+    if not isinstance(tasks, list) or len(tasks) > MOST_URIS or not all(map(is_task_id, tasks)):
+        raise invalid(f"params.notifications.taskIds is not a list of at most {MOST_URIS} task ids")
     if any(not isinstance(wanted.get(kind, False), bool) for kind in KINDS):
         raise invalid("params.notifications has a kind that is neither true nor false")
-    return [kind for kind in KINDS if wanted.get(kind)], uris
+    return [kind for kind in KINDS if wanted.get(kind)], uris, tasks
 
 
 def _check_level(level: Any) -> None:

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway.core.errors import ProtocolError
 from gateway.core.limits import Limits
@@ -229,8 +230,8 @@ def test_a_member_that_a_lax_server_would_take_for_another(legacy, member: str) 
     assert refused(legacy("tools/call", {"name": "pay", member: {}})).reason is Reason.MESSAGE_INVALID
 
 
-@pytest.mark.parametrize("member", ["task", "inputResponses", "requestState"])
-def test_parts_that_a_session_does_not_have_or_that_are_not_carried(legacy, member: str) -> None:
+@pytest.mark.parametrize("member", ["inputResponses", "requestState"])
+def test_parts_that_a_session_does_not_have(legacy, member: str) -> None:
     assert refused(legacy("tools/call", {"name": "pay", member: {}})).reason is Reason.NOT_SUPPORTED_YET
 
 
@@ -239,7 +240,31 @@ def test_a_further_round(modern) -> None:
     assert call.state == "sealed"
     for member, value in (("inputResponses", []), ("requestState", 1)):
         assert refused(modern("tools/call", {"name": "pay", member: value})).code == -32602
-    assert refused(modern("tools/call", {"name": "pay", "task": {}})).reason is Reason.NOT_SUPPORTED_YET
+    assert refused(modern("tasks/update", {"taskId": "t"})).code == -32602
+
+
+def test_a_session_may_ask_for_a_task_and_the_stateless_revision_ignores_that_it_is_asked(modern, legacy) -> None:
+    for sent in (
+        legacy("tools/call", {"name": "pay", "task": {"ttl": 1}}),
+        modern("tools/call", {"name": "pay", "task": 1}),
+    ):
+        assert parse(sent, ROUTE, LIMITS).action == "invokeTool"
+    assert refused(legacy("tools/call", {"name": "pay", "task": 1})).code == -32602
+
+
+@pytest.mark.parametrize("task", [None, 1, "", "x" * 513, "a\nb"])
+def test_a_task_has_an_id_that_can_be_kept(modern, legacy, task: object) -> None:
+    assert refused(legacy("tasks/get", {"taskId": task})).reason is Reason.MESSAGE_INVALID
+    wanted = {"notifications": {"taskIds": [task]}}
+    assert refused(modern("subscriptions/listen", wanted)).reason is Reason.MESSAGE_INVALID
+
+
+@pytest.mark.parametrize("method", ["tasks/get", "tasks/result", "tasks/cancel", "tasks/list"])
+def test_tasks_came_with_2025_11_25(legacy, method: str) -> None:
+    sent = legacy(method, {"taskId": "t"})
+    older = structs.replace(sent, headers={**sent.headers, "mcp-protocol-version": "2025-06-18"})
+    assert parse(sent, ROUTE, LIMITS).method == method
+    assert refused(older).reason is Reason.METHOD_UNKNOWN
 
 
 SERVER = Uid("McpServer", "ledger")
@@ -253,10 +278,15 @@ def test_a_log_level_is_an_action_of_its_own(modern) -> None:
 
 
 def test_a_subscription_takes_each_list_and_each_resource(modern, legacy) -> None:
-    wanted = {"toolsListChanged": True, "promptsListChanged": False, "resourceSubscriptions": ["file:///x"]}
+    wanted = {
+        "toolsListChanged": True, "promptsListChanged": False, "resourceSubscriptions": ["file:///x"], "taskIds": ["t"],
+    }  # fmt: skip
     call = parse(modern("subscriptions/listen", {"notifications": wanted}), ROUTE, LIMITS)
     reading = ("readResource", Uid("McpResource", "ledger/file:///x"))
-    assert (call.action, call.also) == ("subscribe", (("listTools", SERVER), reading))
+    assert (call.action, call.also) == (
+        "subscribe",
+        (("listTools", SERVER), ("getTask", Uid("McpTask", "ledger/t")), reading),
+    )
     subscribed = parse(legacy("resources/subscribe", {"uri": "file:///x"}), ROUTE, LIMITS)
     assert (subscribed.resource, subscribed.target, subscribed.also) == (SERVER, "file:///x", (reading,))
 
@@ -270,7 +300,9 @@ def test_a_subscription_takes_each_list_and_each_resource(modern, legacy) -> Non
         ({"resourceSubscriptions": ["file:///a/../b"]}, Reason.MESSAGE_INVALID),
         ({"resourceSubscriptions": ["file:///x"] * 65}, Reason.MESSAGE_INVALID),
         ({"toolsListChanged": "yes"}, Reason.MESSAGE_INVALID),
-        ({"taskIds": ["t"]}, Reason.NOT_SUPPORTED_YET),
+        ({"taskIds": "t"}, Reason.MESSAGE_INVALID),
+        ({"taskIds": ["t"] * 65}, Reason.MESSAGE_INVALID),
+        ({"moods": True}, Reason.NOT_SUPPORTED_YET),
     ],
 )
 def test_subscriptions_that_nobody_could_decide_on(modern, wanted: object, reason: Reason) -> None:
@@ -282,7 +314,7 @@ KNOWN_PARAMS = {
     "prompts/get": {"name": "greet"},
     "tasks/get": {"taskId": "t1"},
     "tasks/result": {"taskId": "t1"},
-    "tasks/update": {"taskId": "t1"},
+    "tasks/update": {"taskId": "t1", "inputResponses": {}},
     "tasks/cancel": {"taskId": "t1"},
     "tools/call": {"name": "pay"},
     "completion/complete": {"ref": {"type": "ref/prompt", "name": "greet"}},

