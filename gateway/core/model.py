@@ -155,6 +155,8 @@ class Chain(Struct, frozen=True):
     purpose: str | None = None
     way: Way | None = None
     """How this hop's caller continued it; None where it begins here."""
+    until: int | None = None
+    """Unix seconds at which what was presented ends, where that is before the chain's own end."""
 
     @property
     def depth(self) -> int:
