@@ -192,6 +192,8 @@ class Chain(Struct, frozen=True):
     """How this hop's caller continued it; None where it begins here."""
     live: Ancestry | None = None
     """Only of a chain that an agent begins while it works in others (``core.ancestry``)."""
+    until: int | None = None
+    """Unix seconds at which what was presented ends, where that is before the chain's own end."""
 
     @property
     def depth(self) -> int:

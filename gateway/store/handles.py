@@ -11,7 +11,7 @@ from gateway.core.recent import Recent
 from gateway.store.state import transaction
 from gateway.store.tables import handles
 
-REMEMBERED = 20_000
+REMEMBERED = 5_000
 """Handles kept in memory; the oldest are read again."""
 
 

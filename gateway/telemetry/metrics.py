@@ -78,6 +78,9 @@ class Metrics:
         self._alerts = Counter(
             semconv.METRIC_ALERTS, "refusals that an honest caller does not cause", ["reason"], registry=registry
         )
+        self._token_requests = Counter(
+            semconv.METRIC_TOKEN_REQUESTS, "requests to the token endpoint", ["reason"], registry=registry
+        )
 
     def _state(self) -> None:
         registry = self._registry
@@ -186,6 +189,10 @@ class Metrics:
     def alerted(self, reason: Reason) -> None:
         """Somebody should look: a refusal that an attack causes, or a mistake that looks like one."""
         self._alerts.labels(reason.value).inc()
+
+    def token_requested(self, reason: Reason) -> None:
+        """The token endpoint answered: with a token (PERMITTED), or refused for ``reason``."""
+        self._token_requests.labels(reason.value).inc()
 
     def tool_changed(self) -> None:
         """A server listed a definition of a tool that is not the approved one; the tool is in quarantine."""

@@ -108,6 +108,7 @@ class TestExchanged:
         token = issued(made, ledger_route(), NOW)
         chain = exchange.presented(self.b, token, ledger_route(), peer(self.b), self.known, NOW)
         assert (chain.actors, chain.depth, chain.ceiling) == (made.chain.actors, 2, made.scope)
+        assert (chain.until, made.chain.until) == (token.expires, None)
 
     def test_narrow_and_renew_do_not(self) -> None:
         token = issued(self.exchange(), ledger_route(), NOW)

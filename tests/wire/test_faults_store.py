@@ -19,6 +19,7 @@ from tests.wire.ledger import Ledger
 from tests.wire.mcp_calls import bare as mcp_bare
 from tests.wire.mcp_calls import call, post, through_gateway
 from tests.wire.mcp_calls import refusal_of as mcp_refusal
+from tests.wire.tracing import carrying, traced
 
 ANSWER = b'{"jsonrpc":"2.0","id":7,"result":{"message":{"messageId":"m","role":"ROLE_AGENT","parts":[]}}}'
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (
@@ -161,3 +162,19 @@ async def test_a_root_token_seen_before_is_refused_once_the_state_store_is_gone(
             assert mcp_refusal(await post(wire, READ)) == (503, 1503, "store_unavailable")
             assert len(ledger.headers) == served
         assert (await post(wire, READ)).status_code == 200
+
+
+async def test_a_handle_that_cannot_be_kept_or_looked_up(company: Company) -> None:
+    """A delegation whose chain could not go on isn't forwarded; a chain that can't be looked up isn't begun anew."""
+    traced(company, "analyst", "cron")
+    async with answering(company) as script, running(company), bare(company) as http:
+        assert await works(http), "the token's binding is known from here on"
+        with locked(company.directory / "hopgate.db"):
+            assert refusal_of(await http.post(sending("hello"))) == (503, 1503, "store_unavailable")
+            for agent in ("analyst", "cron"):
+                reply = await carrying(company, agent, f"hopgate={'0' * 32}")
+                assert (reply.status_code, reply.json()["error"]["data"]["reason"]) == (503, "store_unavailable")
+        assert len(script.requests) == 1
+    decided = company.records()[1]
+    assert decided.outcome is not None
+    assert decided.outcome.reason == "store_unavailable"
