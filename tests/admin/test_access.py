@@ -1,5 +1,7 @@
 """Who gets in: nobody without credentials, everybody only as far as policy says, and every refusal on record."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -10,6 +12,8 @@ from gateway.core.reasons import Reason
 from tests.admin.conftest import ANALYST, Desk
 from tests.company import Company
 from tests.gateways import running
+from tests.wire.ledger import Ledger
+from tests.wire.mcp_calls import bare, call, post, through_gateway
 from tests.wire.test_reload import until
 
 UNKNOWN = "01a20df131fc143df4129eac1b9232b0"
@@ -185,3 +189,40 @@ async def test_admin_policies_are_taken_over_as_they_change_and_the_last_good_on
         await until(company, lambda found: bool(found["generation"] == 2))
         assert refusal_of(await http.get("/api/v1/revocations")) == (403, "forbidden")
         assert desk.records()[-1].policies == ("none",)
+
+
+async def test_an_audience_that_an_issuer_has_everywhere_is_not_one_for_here(company: Company) -> None:
+    company.settings["issuers"][0]["audience"] = "everywhere"
+    async with running(company), Desk(company).person("operator", audience="everywhere") as http:
+        assert refusal_of(await http.get("/api/v1/revocations")) == (401, "token_audience")
+
+
+async def test_a_certificate_of_another_company_ends_the_handshake(desk: Desk, tmp_path: Path) -> None:
+    other = Company(tmp_path / "other").svid("agent/outsider")
+    context = desk.company.anyone()
+    context.load_cert_chain(other.certificate, other.key)
+    async with httpx2.AsyncClient(base_url=desk.url, verify=context) as http:
+        with pytest.raises(httpx2.TransportError):
+            await http.get("/api/v1/revocations")
+
+
+async def test_a_hop_token_administers_nothing(company: Company) -> None:
+    ledger = Ledger()
+    async with through_gateway(company, ledger), bare(company) as wire:
+        assert (await post(wire, call("read_balance"))).status_code == 200
+        hop = ledger.headers[-1]["authorization"]
+        async with Desk(company).person(None) as http:
+            answer = await http.get("/api/v1/revocations", headers={"Authorization": hop})
+            assert refusal_of(answer) == (401, "token_signature")
+
+
+async def test_the_web_certificate_is_shown_where_one_is_configured(company: Company) -> None:
+    web = company.svid("web/admin")
+    company.settings["identity"]["public"] = {"certificate": str(web.certificate), "key": str(web.key)}
+    async with running(company):
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", company.settings["listen"]["admin"]["port"], ssl=company.anyone()
+        )
+        shown = writer.get_extra_info("ssl_object").getpeercert()
+        writer.close()
+    assert ("URI", "spiffe://demo.test/web/admin") in shown["subjectAltName"]
