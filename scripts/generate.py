@@ -11,6 +11,8 @@ sys.path.insert(0, str(ROOT))
 
 import msgspec  # noqa: E402 - after the path, so that a checkout generates from itself
 
+from gateway.admin.api import ENDPOINTS  # noqa: E402
+from gateway.admin.openapi import document as openapi_document  # noqa: E402
 from gateway.config.registry_file import RegistryFile  # noqa: E402
 from gateway.config.settings import Settings  # noqa: E402
 from gateway.core.audit.schema import document as audit_document  # noqa: E402
@@ -124,10 +126,16 @@ def audit_schema() -> str:
     return json.dumps(audit_document(), indent=2, ensure_ascii=False) + "\n"
 
 
+def openapi() -> str:
+    """``schemas/openapi.json``."""
+    return json.dumps(openapi_document(ENDPOINTS), indent=2, ensure_ascii=False) + "\n"
+
+
 GENERATED: Mapping[str, Callable[[], str]] = {
     "schemas/config.schema.json": config_schema,
     "schemas/registry.schema.json": registry_schema,
     "schemas/audit.schema.json": audit_schema,
+    "schemas/openapi.json": openapi,
     "docs/CONFIGURATION.md": configuration,
     "docs/REASONS.md": reasons,
 }

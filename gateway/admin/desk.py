@@ -73,8 +73,8 @@ class Desk:
         if request.via == "tls":
             check_host(headers, edition.allowed)
         visit.path = request.target.partition("?")[0][:PATH_CHARS]
-        path, query = split_target(request.target, QUERY_FIELDS, QUERY_CHARS)
         visit.known = known = await caller_of(request, headers, edition, visit.at // 1000)
+        path, query = split_target(request.target, QUERY_FIELDS, QUERY_CHARS)
         if known.principal is not None:
             await office.check_revoked(known.principal)
         endpoint, names = self._endpoint(request.method, path)

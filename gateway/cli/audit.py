@@ -155,6 +155,21 @@ def query(store: str, form: Format, **asked: Any) -> None:
 @audit.command()
 @_store
 @_format
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+def admin(store: str, form: Format, limit: int) -> None:
+    """Who administered the gateway, or tried to, newest first."""
+    with _looking():
+        found = AuditReader(store).administration(limit)
+    if form == "json":
+        _print_json(found)
+        return
+    for line in render.administration(found):
+        _print(line)
+
+
+@audit.command()
+@_store
+@_format
 @click.option(
     "--follow", "following", is_flag=True, help="Read the logs of peer gateways too, as far as they are there."
 )

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 
 import click
 
-from gateway.core.audit import DecisionRecord, Node, OutcomeRecord, PolicyFacts, RefusedRecord
+from gateway.core.audit import AdminRecord, DecisionRecord, Node, OutcomeRecord, PolicyFacts, RefusedRecord
 from gateway.store.query import Found
 
 _COLOURS = {"permit": "green", "ask": "yellow", "deny": "red", "refused": "red"}
 _HEADINGS = ("TIME", "VERDICT", "WHO", "ACTION", "RESOURCE", "WHY", "OUTCOME", "DECISION")
+_DEEDS = ("TIME", "VERDICT", "WHO", "ACTION", "REQUEST", "WHY", "ID")
 _VALUE_CHARS = 120
 
 HopRecord = DecisionRecord | RefusedRecord
@@ -48,6 +49,14 @@ def table(found: Iterable[Found]) -> Iterator[str]:
     for row in (_HEADINGS, *rows):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         yield line if row is _HEADINGS else _coloured(line, row[1])
+
+
+def administration(found: Iterable[AdminRecord]) -> Iterator[str]:
+    """Lines of a table of who administered, newest first as given; nothing for no rows."""
+    rows = [_deed(record) for record in found]
+    widths = [max(map(len, column)) for column in zip(_DEEDS, *rows, strict=True)]
+    for row in (_DEEDS, *rows) if rows else ():
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def verdict(record: HopRecord) -> str:
@@ -172,3 +181,17 @@ def _walk(nodes: Iterable[Node]) -> Iterator[Node]:
 
 def _coloured(text: str, word: str) -> str:
     return click.style(text, fg=_COLOURS.get(word))
+
+
+def _deed(record: AdminRecord) -> tuple[str, ...]:
+    by = f" by {', '.join(record.policies)}" if record.policies else ""
+    cells = (
+        moment(record.at),
+        record.verdict,
+        f"{record.caller.id} ({record.caller.via})",
+        record.action or "-",
+        f"{record.method} {record.path}",
+        f"{record.reason}{by}" + (f": {record.detail}" if record.detail and not by else ""),
+        record.id,
+    )
+    return tuple(map(printable, cells))

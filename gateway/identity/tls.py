@@ -221,10 +221,11 @@ def _trust(context: ssl.SSLContext, roots: Sequence[x509.Certificate]) -> None:
 def _presented_chain(connection: ssl.SSLObject) -> list[bytes]:
     public = getattr(connection, "get_unverified_chain", None)
     if public is not None:
-        return list(public() or ())
+        return [certificate for certificate in public() or () if certificate is not None]
     # Python 3.11 and 3.12 have it on the inner object only.
     chain = connection._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
-    return [certificate.public_bytes(_DER) for certificate in chain or ()]
+    # A server's chain begins with None where the client showed nothing.
+    return [certificate.public_bytes(_DER) for certificate in chain or () if certificate is not None]
 
 
 @contextmanager

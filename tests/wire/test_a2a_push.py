@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from tests.company import Company, free_port
 from tests.gateways import listening
 from tests.wire.agent import asking, bare, heard, question, refusal_of, rpc, sending
 from tests.wire.analyst import analysing
+from tests.wire.test_revocation_chain import revoke
 
 PUSH = """
 @id("webhooks-of-ones-own")
@@ -334,3 +336,30 @@ async def test_the_address_is_checked_again_with_every_delivery(
     assert response.status_code == refused[0]
     assert response.json()["error"]["details"][0]["reason"] == refused[1]
     assert hook.seen == []
+
+
+@pytest.mark.parametrize("stopped", ["analyst", "planner"])
+async def test_nothing_is_delivered_by_or_to_a_revoked_agent(company: Company, stopped: str) -> None:
+    async with (
+        receiving(company) as hook,
+        analysing(company) as analyst,
+        asking(company, "planner", streaming=False) as client,
+    ):
+        [event] = await heard(client, "more")
+        await client.create_task_push_notification_config(config_for(hook, task_id=event.task.id, id="c-1"))
+        sent = b"".join(analyst.bodies).decode()
+        [path] = set(re.findall(r"/a2a/analyst/webhooks/[\w-]+", sent))
+        body = {
+            "statusUpdate": {
+                "taskId": event.task.id,
+                "contextId": event.task.context_id,
+                "status": {"state": "TASK_STATE_WORKING"},
+            }
+        }
+        async with httpx.AsyncClient(verify=company.client("analyst")) as agent:
+            assert (await agent.post(company.data_url + path, json=body)).status_code == 204
+            await revoke(company, kind="agent", agent=stopped)
+            refused = await agent.post(company.data_url + path, json=body)
+            assert refused.status_code == 403
+        assert len(hook.seen) == 1
+    assert last(company, "notify").record.reason == "revoked"

@@ -22,7 +22,7 @@ _Text = Annotated[str, Meta(max_length=2048)] | None
 _Moment = Annotated[int, Meta(ge=0, le=2**53)] | None
 
 
-class Search(Struct, frozen=True, forbid_unknown_fields=True):
+class DecisionSearch(Struct, frozen=True, forbid_unknown_fields=True):
     """Which decisions and refusals; all given filters must fit."""
 
     agent: _Text = None
@@ -43,7 +43,7 @@ class Search(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: Annotated[str, Meta(max_length=CURSOR_CHARS)] = ""
 
 
-class Page(Struct, frozen=True):
+class DecisionPage(Struct, frozen=True):
     """Newest first. ``next`` is the cursor of what follows; null at the end."""
 
     decisions: tuple[Found, ...]
@@ -62,14 +62,14 @@ async def _may_view(office: Office, asked: Asked) -> Question:
 
 
 async def _list(office: Office, asked: Asked) -> Told:
-    search: Search = asked.query
+    search: DecisionSearch = asked.query
     filters = msgspec.structs.replace(search, limit=1, cursor="")
     before = None
     if search.cursor:
         before = msgspec.json.decode(opened(office.sealer, search.cursor, [COLLECTION, filters]), type=Cursor)
     page = await asyncio.to_thread(lambda: office.decisions().query(_filters(search, before)))
     following = None if page.next is None else sealed(office.sealer, page.next, [COLLECTION, filters])
-    return Told(Page(page.found, following))
+    return Told(DecisionPage(page.found, following))
 
 
 async def _get(office: Office, asked: Asked) -> Told:
@@ -90,7 +90,7 @@ def _find(nodes: tuple[Node, ...], wanted: str) -> Node | None:
     return None
 
 
-def _filters(search: Search, before: Cursor | None) -> Filters:
+def _filters(search: DecisionSearch, before: Cursor | None) -> Filters:
     uid = _UID.fullmatch(search.resource or "")
     return Filters(
         agent=search.agent,
@@ -112,7 +112,7 @@ def _filters(search: Search, before: Cursor | None) -> Filters:
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         method="GET", path=PATH, summary="Decisions and refusals, newest first.", question=_may_view, handle=_list,
-        query=Search, answer=Page,
+        query=DecisionSearch, answer=DecisionPage,
     ),
     Endpoint(
         method="GET", path=f"{PATH}/{{id}}", summary="One decision with its chain.", question=_may_view, handle=_get,

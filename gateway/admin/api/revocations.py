@@ -57,7 +57,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     """Registered agents that it stops, or stopped, as they are registered now."""
 
 
-class Search(Struct, frozen=True, forbid_unknown_fields=True):
+class RevocationSearch(Struct, frozen=True, forbid_unknown_fields=True):
     """Which revocations."""
 
     state: Literal["in_force", "expired", "lifted", "any"] = "in_force"
@@ -65,7 +65,7 @@ class Search(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: Annotated[str, Meta(max_length=CURSOR_CHARS)] = ""
 
 
-class Page(Struct, frozen=True):
+class RevocationPage(Struct, frozen=True):
     """Newest first. ``next`` is the cursor of what follows; null at the end."""
 
     revocations: tuple[Shown, ...]
@@ -95,7 +95,7 @@ async def _may_lift(office: Office, asked: Asked) -> Question:
 
 
 async def _list(office: Office, asked: Asked) -> Told:
-    search: Search = asked.query
+    search: RevocationSearch = asked.query
     before = None
     if search.cursor:
         before = msgspec.json.decode(opened(office.sealer, search.cursor, [COLLECTION, search.state]), type=int)
@@ -104,7 +104,7 @@ async def _list(office: Office, asked: Asked) -> Told:
     page, more = found[: search.limit], len(found) > search.limit
     following = sealed(office.sealer, page[-1].seq, [COLLECTION, search.state]) if more else None
     registry = office.edition().registry
-    return Told(Page(tuple(_shown(each, registry, asked.seconds) for each in page), following))
+    return Told(RevocationPage(tuple(_shown(each, registry, asked.seconds) for each in page), following))
 
 
 async def _get(office: Office, asked: Asked) -> Told:
@@ -201,7 +201,7 @@ _IF_MATCH = {"If-Match": "Lift only what still has this ETag."}
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         method="GET", path=PATH, summary="What is revoked, newest first.", question=_may_view, handle=_list,
-        query=Search, answer=Page,
+        query=RevocationSearch, answer=RevocationPage,
     ),
     Endpoint(
         method="POST", path=PATH, summary="Revoke. It is in force everywhere within a second, here when answered.",
