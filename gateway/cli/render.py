@@ -98,6 +98,9 @@ def _details(node: Node) -> Iterator[str]:
     if node.detached:
         yield "continues a token of a hop that is not in this log"
     if isinstance(record, DecisionRecord):
+        if record.chain.possible_parents:
+            txns = printable(", ".join(record.chain.possible_parents))
+            yield f"begun while working at depth {record.chain.live_depth}: may hide chain {txns}"
         if record.groups:
             yield f"may be lifted by {printable(', '.join(record.groups))}"
         for policy in record.policies:
