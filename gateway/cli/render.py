@@ -109,6 +109,9 @@ def _details(node: Node) -> Iterator[str]:
     if isinstance(record, DecisionRecord) and record.minted and record.minted.gateway and not node.children:
         yield f"goes on at {printable(record.minted.gateway)}, whose log is not read here or has nothing of it"
     if isinstance(record, DecisionRecord):
+        if record.chain.possible_parents:
+            txns = printable(", ".join(record.chain.possible_parents))
+            yield f"begun while working at depth {record.chain.live_depth}: may hide chain {txns}"
         if record.groups:
             yield f"may be lifted by {printable(', '.join(record.groups))}"
         for policy in record.policies:

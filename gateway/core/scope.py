@@ -47,7 +47,7 @@ def _needed(action: str, resource: Uid, registry: Registry) -> Iterable[str]:
         return () if tool is None else tool.scopes
     if resource.type in CONTENT:
         return _content(action, resource.type, name, target, registry)
-    server = registry.servers.get(resource.id) if resource.type == "McpServer" else None
+    server = registry.servers.get(name) if resource.type in ("McpServer", "McpTask") else None
     return () if server is None else server.needs.get(action, ())
 
 

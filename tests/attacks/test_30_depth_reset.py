@@ -61,11 +61,12 @@ async def test_a_delegate_with_the_users_token(company: Company) -> None:
     assert record.agent.name == "analyst"
 
 
-async def test_an_entry_agent_of_another_client(company: Company) -> None:
+@pytest.mark.parametrize("client", [{"azp": "another-client"}, {"azp": None, "client_id": "another-client"}])
+async def test_an_entry_agent_of_another_client(company: Company, client: dict[str, str | None]) -> None:
     ledger = Ledger()
     async with (
         through_gateway(company, ledger),
-        bare(company, token=company.token(f"{company.data_url}/mcp/ledger", azp="another-client")) as wire,
+        bare(company, token=company.token(f"{company.data_url}/mcp/ledger", **client)) as wire,
     ):
         assert refusal_of(await post(wire, READ)) == (403, 1403, Reason.ENTRY_POINT_REQUIRED)
     assert ledger.headers == []

@@ -10,11 +10,12 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.cli import render
 from gateway.cli.audit import audit
 from gateway.core.audit import CheckpointRecord, RefusedRecord, Workload, decode, encode, outcome_record
-from gateway.core.model import Ask, Match, Outcome
+from gateway.core.model import Ancestry, Ask, Match, Outcome
 from gateway.core.reasons import Reason
 from gateway.store.audit_file import AuditFile
 from gateway.store.checkpoint_key import load_or_create
@@ -122,6 +123,16 @@ def test_a_decision_shows_its_chain_and_is_marked(store: str) -> None:
     assert [line for line in lines if line.endswith("◀")] == [
         '      ├─ deny analyst (Maria López, finance) → Tool::"ledger/pay" invokeTool  ◀'
     ]
+
+
+def test_a_chain_that_may_hide_another_says_so(tmp_path: Path) -> None:
+    suspected = hop("h-own", ("analyst",), txn="txn-2")
+    live = Ancestry(2, ("txn-1", "txn-0"))
+    file = AuditFile(audit_path(f"sqlite:///{tmp_path}/hopgate.db"), "gw/0/a")
+    file.commit([recorded(permit(replace(suspected, chain=replace(suspected.chain, live=live))))])
+    file.close()
+    shown = run("show", "txn-2", "--store", f"sqlite:///{tmp_path}/hopgate.db").output
+    assert "begun while working at depth 2: may hide chain txn-1, txn-0" in shown
 
 
 def test_a_chain_as_json_is_the_same_tree(store: str) -> None:

@@ -1,7 +1,13 @@
 # ruff: noqa: E501 - tables of cases are read line by line
+import re
+from typing import get_args
+
 import pytest
 
+from gateway.config.registry_file import AgentOperation, ServerOperation
 from gateway.core.registry import Upstream
+from gateway.core.scope import DELEGATION_ACTIONS
+from gateway.publish import cedar_schema
 
 
 def test_people_agents_servers_and_models(folder):
@@ -102,3 +108,9 @@ def test_one_unreadable_owner_does_not_make_every_agent_wrong(folder):
     folder.registry("name: Maria López, ", "")
     (error,) = folder.errors()
     assert 'people["corp|maria"].name: this key is required and missing' in error
+
+
+def test_operations_that_may_need_scopes_are_those_that_policies_know() -> None:
+    assert set(get_args(AgentOperation)) == DELEGATION_ACTIONS
+    known = set(re.findall(r"\w+", " ".join(re.findall(r"^action ([\w, ]+) in ", cedar_schema(), re.MULTILINE))))
+    assert known >= set(get_args(ServerOperation)) | DELEGATION_ACTIONS

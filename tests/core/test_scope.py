@@ -130,7 +130,12 @@ DECLARING = replace(
     servers={
         "ledger": replace(
             FACTS.servers["ledger"],
-            needs={"readResource": ("ledger/docs",), "complete": ("ledger/guess",), "listTools": ("ledger/see",)},
+            needs={
+                "readResource": ("ledger/docs",),
+                "complete": ("ledger/guess",),
+                "listTools": ("ledger/see",),
+                "getTask": ("ledger/tasks",),
+            },
             resources={
                 "file:///*": Resources(server="ledger", pattern="file:///*", scopes=("files",)),
                 "file:///keys/*": Resources(server="ledger", pattern="file:///keys/*", scopes=("keys",)),
@@ -158,6 +163,8 @@ DECLARING = replace(
         ("getPrompt", Uid("Prompt", "ledger/summary"), {"ledger/prompts/get"}),
         ("listTools", Uid("McpServer", "ledger"), {"ledger/see"}),
         ("discover", Uid("McpServer", "ledger"), set()),
+        ("getTask", Uid("McpTask", "ledger/t1"), {"ledger/tasks"}),
+        ("getTask", Uid("McpTask", "other/t1"), set()),
         ("invokeTool", Uid("Tool", "ledger/unheard-of"), set()),
     ],
 )
@@ -204,8 +211,8 @@ def test_no_request_widens(header: str, ceiling: frozenset[str]) -> None:
 def test_a_route_s_scopes_are_those_of_its_calls_and_the_first_those_of_reading() -> None:
     every, first = scope.of_route("ledger", "mcp", DECLARING)
     assert every == {
-        *NEEDS, "ledger/docs", "ledger/guess", "ledger/see", "files", "keys", "audits", "ledger/resources/read",
-        "ledger/prompts/get",
+        *NEEDS, "ledger/docs", "ledger/guess", "ledger/see", "ledger/tasks", "files", "keys", "audits",
+        "ledger/resources/read", "ledger/prompts/get",
     }  # fmt: skip
     assert first == {"ledger/see"}
     looking = replace(TOOL, name="look", read_only=True, scopes=("ledger/look",))
