@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.ports import Bindings, SingleUse, TaskOwners, ToolPins
+from gateway.core.ports import Bindings, SingleUse, TaskOwners, ToolPins, TrustBundles
 from gateway.store.bindings import SqlBindings
 from gateway.store.single_use import SqlSingleUse
 from gateway.store.state import open_state
 from gateway.store.task_owners import SqlTaskOwners
 from gateway.store.tool_pins import SqlToolPins
+from gateway.store.trust_bundles import SqlTrustBundles
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Store:
     task_owners: TaskOwners
     tool_pins: ToolPins
     single_use: SingleUse
+    trust_bundles: TrustBundles
 
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
@@ -57,6 +59,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> 
                 SqlTaskOwners(engine, clock),
                 SqlToolPins(engine, clock),
                 SqlSingleUse(engine),
+                SqlTrustBundles(engine),
             )
         finally:
             await engine.dispose()

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ from tests.peers.parts import require
 from tests.peers.process import started
 
 ROOT = Path(__file__).parents[2]
+PROBE = ROOT / "tests" / "federation" / "probe.py"
 PAGE = (ROOT / "docs" / "FEDERATION.md").read_text()
 PORTS = {"planner": 0, "reviewer": 9000, "analyst": 9000, "ledger": 9001, "hopgate": 8443}
 PLANNER, REVIEWER, ANALYST = (
@@ -132,11 +133,15 @@ class Scene:
     def command(self, kind: str, facts: Mapping[str, Any]) -> list[str | Path]:
         return [sys.executable, "-m", "tests.federation.workload", kind, json.dumps(facts)]
 
-    async def say(self, host: str, kind: str, facts: Mapping[str, Any]) -> str:
+    async def probe(self, host: str, kind: str, facts: Mapping[str, Any]) -> Any:
+        """What ``tests.federation.probe`` finds at ``host``."""
+        return json.loads(await self.run(host, [sys.executable, PROBE, kind, json.dumps(facts)]))
+
+    async def run(self, host: str, command: Sequence[str | Path]) -> str:
         """What a short process at ``host`` prints."""
-        command = self.place.at(host, self.command(kind, facts))
+        placed = map(str, self.place.at(host, command))
         process = await asyncio.create_subprocess_exec(
-            *map(str, command), cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            *placed, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
         out, errors = await process.communicate()
         assert process.returncode == 0, errors.decode()[-3000:]
@@ -155,30 +160,28 @@ async def running(scene: Scene) -> AsyncIterator[None]:
         ("agent", "reviewer.c.example", scene.facts("reviewer", "c", REVIEWER, "a")),
         ("agent", "analyst.b.example", scene.facts("analyst", "b", ANALYST, "b")),
         ("ledger", "ledger.b.example", scene.facts("ledger", "b", "spiffe://b.example/server/ledger", "b")),
-        (
-            "bundle",
-            "reviewer.c.example",
-            {
-                **scene.facts("reviewer", "c", REVIEWER, "a"),
-                "port": 8445,
-                "document": str(scene.folder / "c.json"),
-                "certificate": str(scene.folder / "svids" / "web.pem"),
-                "key": str(scene.folder / "svids" / "web-key.pem"),
-            },
-        ),
     )
-    environment = {"PYTHONPATH": str(ROOT)}
+    endpoint = {
+        "host": scene.address("c"),
+        "port": 8445,
+        "document": str(scene.folder / "c.json"),
+        "certificate": str(scene.folder / "svids" / "web.pem"),
+        "key": str(scene.folder / "svids" / "web-key.pem"),
+    }
+    commands = [(host, scene.command(kind, facts), "ready") for kind, host, facts in workloads]
+    commands.append(("reviewer.c.example", [sys.executable, PROBE, "bundle", json.dumps(endpoint)], "ready"))
+    for side in "ab":
+        gate: list[str | Path] = [HOPGATE, "serve", "--config", scene.folder / side / "gateway.yaml"]
+        commands.append((f"hopgate.{side}.example", gate, "/readyz"))
     async with AsyncExitStack() as stack:
-        for kind, host, facts in workloads:
-            command = scene.place.at(host, scene.command(kind, facts))
-            await stack.enter_async_context(started(command, ready="ready", env=environment))
+        for host, command, ready in commands:
+            placed = scene.place.at(host, command)
+            await stack.enter_async_context(started(placed, ready=ready, env={"PYTHONPATH": str(ROOT)}))
         for side in "ab":
-            gate = [HOPGATE, "serve", "--config", scene.folder / side / "gateway.yaml"]
-            command = scene.place.at(f"hopgate.{side}.example", gate)
-            await stack.enter_async_context(started(command, ready="/readyz"))
-        for side in "ab":
-            url = {"url": f"http://{scene.address(side)}:9464/readyz"}
-            await scene.say(f"hopgate.{side}.example", "ready", url)
+            found = await scene.probe(
+                f"hopgate.{side}.example", "ready", {"url": f"http://{scene.address(side)}:9464/readyz"}
+            )
+            assert "trust_bundles" not in found["checks"], found
         yield
 
 
@@ -196,7 +199,7 @@ async def test_the_page(tmp_path: Path, where: Callable[[], AbstractContextManag
                 "token": scene.token("/a2a/reviewer"),
                 "text": "ask analyst balance",
             }
-            answer = await scene.say("planner.a.example", "ask", asked)
+            answer = await scene.run("planner.a.example", scene.command("ask", asked))
             assert answer == "reviewer < analyst < 128150"
             check_chain(scene)
             if place.namespaces:
@@ -236,10 +239,11 @@ async def check_reach(scene: Scene) -> None:
         for host, address in scene.place.addresses.items()
         if PORTS[host.partition(".")[0]]
     }
-    for host in scene.place.addresses:
+    hosts = tuple(scene.place.addresses)
+    found = await asyncio.gather(*(scene.probe(host, "reach", {"addresses": addresses}) for host in hosts))
+    for host, reached in zip(hosts, found, strict=True):
         linked = {other for link in LINKS if host in link for other in link}
-        reached = json.loads(await scene.say(host, "reach", {"addresses": addresses}))
-        assert set(reached) == (linked & addresses.keys()), host
+        assert set(reached) == linked & addresses.keys(), host
 
 
 def check_tree(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""Processes of the federation's hosts: agents, the ledger, a bundle endpoint, and what a test asks at a host.
+"""Processes of the federation's hosts: agents, the ledger, and whoever asks them something.
 
 ``python -m tests.federation.workload KIND JSON``: what it needs is in the JSON. Prints ``ready`` when it listens, or
 its answer.
@@ -6,20 +6,16 @@ its answer.
 
 import asyncio
 import json
-import socket
 import ssl
 import sys
 from dataclasses import dataclass
 from typing import Any
 
-import httpx2
 import uvicorn
 
 from tests.gateways import listening
 from tests.wire.agent import Agent, asking, heard, said
 from tests.wire.ledger import Ledger
-
-SECONDS = 20.0
 
 
 @dataclass
@@ -49,7 +45,7 @@ async def serve(application: Any, facts: dict[str, Any]) -> None:
         ssl_certfile=facts["certificate"],
         ssl_keyfile=facts["key"],
         ssl_ca_certs=facts["gateway_roots"],
-        ssl_cert_reqs=ssl.CERT_REQUIRED if facts.get("mutual", True) else ssl.CERT_NONE,
+        ssl_cert_reqs=ssl.CERT_REQUIRED,
     )
     async with listening(config):
         print("ready", flush=True)
@@ -71,53 +67,13 @@ async def ledger(facts: dict[str, Any]) -> None:
     await serve(Ledger().application, facts)
 
 
-async def bundle(facts: dict[str, Any]) -> None:
-    """A bundle endpoint of a company without a gateway."""
-
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            with open(facts["document"], "rb") as file:  # noqa: ASYNC230 - a small file
-                body = file.read()
-            headers = [(b"content-type", b"application/json")]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
-
-    await serve(application, {**facts, "mutual": False})
-
-
 async def ask(facts: dict[str, Any]) -> None:
     """Send an agent a message as another; print what it says."""
     async with asking(desk(facts), facts["name"], facts["target"], token=facts["token"]) as client:
         print(said(await heard(client, facts["text"])))
 
 
-async def ready(facts: dict[str, Any]) -> None:
-    """Wait until a gateway is ready and has all trust bundles; print its last word."""
-    found: dict[str, Any] = {}
-    async with asyncio.timeout(SECONDS):
-        while not found.get("ready") or "trust_bundles" in found.get("checks", {}):
-            await asyncio.sleep(0.05)
-            try:
-                async with httpx2.AsyncClient(timeout=5) as http:
-                    found = (await http.get(facts["url"])).json()
-            except httpx2.TransportError:
-                continue
-    print(json.dumps(found))
-
-
-async def reach(facts: dict[str, Any]) -> None:
-    """Print which of the addresses can be connected to."""
-    reached = []
-    for name, (host, port) in facts["addresses"].items():
-        try:
-            with socket.create_connection((host, port), timeout=0.5):
-                reached.append(name)
-        except OSError:
-            continue
-    print(json.dumps(reached))
-
-
-KINDS = {"agent": agent, "ledger": ledger, "bundle": bundle, "ask": ask, "ready": ready, "reach": reach}
+KINDS = {"agent": agent, "ledger": ledger, "ask": ask}
 
 if __name__ == "__main__":
     asyncio.run(KINDS[sys.argv[1]](json.loads(sys.argv[2])))
