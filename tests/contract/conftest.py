@@ -16,6 +16,7 @@ from gateway.core.ports import (
     SingleUse,
     TaskOwners,
     ToolPins,
+    TrustBundles,
     UpstreamTokens,
 )
 from gateway.store.bindings import SqlBindings
@@ -29,6 +30,7 @@ from gateway.store.sql import database_path
 from gateway.store.state import open_state
 from gateway.store.task_owners import SqlTaskOwners
 from gateway.store.tool_pins import SqlToolPins
+from gateway.store.trust_bundles import SqlTrustBundles
 from gateway.store.upstream_tokens import SqlUpstreamTokens
 
 
@@ -55,6 +57,7 @@ class Store:
     live_chains: LiveChains
     sealed_keys: SealedKeys
     upstream_tokens: UpstreamTokens
+    trust_bundles: TrustBundles
 
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
@@ -87,6 +90,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> 
                 SqlLiveChains(engine),
                 SqlSealedKeys(engine),
                 SqlUpstreamTokens(engine),
+                SqlTrustBundles(engine),
             )
         finally:
             revocations.close()
