@@ -2,16 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
-from pathlib import Path
 
-from gateway.app.parts import PartError
+from gateway.app.parts import PartError, authorities_of
 from gateway.app.telemetry import Telemetry
-from gateway.config.jwt_svid_settings import JwtSvidSettings
 from gateway.config.settings import Settings
 from gateway.core.ports import SingleUse
 from gateway.identity.jwks import Keys
 from gateway.identity.jwt_bundle_source import JwtBundleSource
-from gateway.identity.jwt_svid import JwtBundles, JwtSvids, read_bundle
+from gateway.identity.jwt_svid import JwtBundles, JwtSvids
 
 
 class JwtAuthorities:
@@ -40,7 +38,7 @@ class JwtAuthorities:
             PartError: one can't be used.
         """
         if self._settings is not None:
-            self._files = _read(self._settings)
+            self._files = authorities_of(self._settings)
             self._publish()
 
     async def run(self) -> None:
@@ -53,7 +51,7 @@ class JwtAuthorities:
         if self._settings is None:
             return
         try:
-            self._files = await asyncio.to_thread(_read, self._settings)
+            self._files = await asyncio.to_thread(authorities_of, self._settings)
         except PartError as error:
             self._failed(str(error))
         self._publish()
@@ -68,16 +66,3 @@ class JwtAuthorities:
     def _failed(self, detail: str) -> None:
         self._telemetry.metrics.identity_failed()
         self._telemetry.log.error("JWT authorities", detail=detail)
-
-
-def _read(settings: JwtSvidSettings) -> Mapping[str, Keys]:
-    found = {}
-    for domain, file in settings.bundles.items():
-        try:
-            found[domain] = read_bundle(Path(file).read_bytes())
-        except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else str(error)
-            raise PartError(f"identity.jwt_svid.bundles.{domain}: {file}: {why}") from None
-        if not len(found[domain]):
-            raise PartError(f"identity.jwt_svid.bundles.{domain}: {file}: it holds no key that signs JWT-SVIDs")
-    return found

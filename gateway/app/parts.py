@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.config.issuer_settings import IssuerSettings
+from gateway.config.jwt_svid_settings import JwtSvidSettings
 from gateway.config.load import load
 from gateway.config.problems import Problem, Problems
 from gateway.config.secret_references import SecretError, read_or_create, resolve
@@ -22,6 +23,8 @@ from gateway.identity.cards import CardError, pinned_key
 from gateway.identity.dev import ensure
 from gateway.identity.documents import DocumentError, issuer_tls
 from gateway.identity.issuers import ClaimNames, Discovery, Issuer, JwksFile, JwksUri, KeySource
+from gateway.identity.jwks import Keys
+from gateway.identity.jwt_svid import read_bundle
 from gateway.identity.keysets import key_set
 from gateway.identity.material import KeyPair, Material, MaterialError, read_bundles, read_key_pair
 from gateway.identity.seal import MIN_SECRET_BYTES, digest_key
@@ -62,6 +65,9 @@ def check(published: Published, path: Path, environ: Mapping[str, str], now: flo
         parts.append(("identity.pem", lambda: material_of(settings, now)))
     if settings.identity.public is not None:
         parts.append(("identity.public", lambda: public_pair(settings)))
+    jwt_svid = settings.identity.jwt_svid
+    if jwt_svid is not None:
+        parts.append(("identity.jwt_svid", lambda: authorities_of(jwt_svid)))
     if settings.keys.signing.source == "file" and not settings.keys.signing.generate:
         parts.append(("keys.signing", lambda: signer_of(settings, environ)))
     if settings.keys.sealing is not None:
@@ -155,6 +161,24 @@ def issuers_of(settings: Settings, on_failure: Callable[[str, str], None]) -> tu
         with _named(f"issuers: {each.name}"):
             found.append(TrustedIssuer(issuer, key_set(issuer, on_failure)))
     return tuple(found)
+
+
+def authorities_of(settings: JwtSvidSettings) -> Mapping[str, Keys]:
+    """Trust domain → the JWT authorities of its file.
+
+    Raises:
+        PartError: a file can't be used.
+    """
+    found = {}
+    for domain, file in settings.bundles.items():
+        try:
+            found[domain] = read_bundle(Path(file).read_bytes())
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise PartError(f"identity.jwt_svid.bundles.{domain}: {file}: {why}") from None
+        if not len(found[domain]):
+            raise PartError(f"identity.jwt_svid.bundles.{domain}: {file}: it holds no key that signs JWT-SVIDs")
+    return found
 
 
 def webhooks_of(settings: Settings, limits: Limits) -> Webhooks:

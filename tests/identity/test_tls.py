@@ -244,6 +244,10 @@ class TestClient:
                 lambda w: w.a.issue("leaf", Shape(uris=[UPSTREAM], extended=[ExtendedKeyUsageOID.CLIENT_AUTH])),
                 Refusal.HANDSHAKE,
             ),
+            (
+                lambda w: w.a.issue("leaf", Shape(uris=[UPSTREAM], not_after=NOW - timedelta(seconds=5))),
+                Refusal.HANDSHAKE,
+            ),
         ],
         ids=[
             "another workload",
@@ -251,6 +255,7 @@ class TestClient:
             "host name only",
             "other domain's root",
             "client certificate",
+            "expired",
         ],
     )
     def test_other_upstream_gets_nothing(self, world: World, run: Run, upstream: Any, reason: Refusal) -> None:
