@@ -20,6 +20,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from jwt.exceptions import PyJWTError
 from msgspec import Struct
 
 from gateway.core.third_party import OAuthClient
@@ -219,7 +220,10 @@ def _assertion(client: OAuthClient, pem: bytes, now: int) -> str:
         "exp": now + ASSERTION_SECONDS,
         "jti": uuid.uuid4().hex,
     }
-    return jwt.encode(claims, key, algorithm)
+    try:
+        return jwt.encode(claims, key, algorithm)
+    except PyJWTError:
+        raise AskError(f"the key of client {client.client_id} can't sign {algorithm}") from None
 
 
 def _read_answer(url: str, status: int, content: bytes) -> TokenAnswer:
