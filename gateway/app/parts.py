@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_network
 from pathlib import Path
+from ssl import SSLContext
 from urllib.parse import urlsplit
 
 from gateway.config.issuer_settings import IssuerSettings
@@ -60,6 +61,7 @@ def check(published: Published, path: Path, environ: Mapping[str, str], now: flo
     parts: list[tuple[str, Callable[[], object]]] = [
         ("issuers", lambda: issuers_of(settings, lambda name, cause: None)),
         ("registry", lambda: check_card_keys(published.snapshot.registry)),
+        ("registry", lambda: third_party_contexts(published.snapshot.registry)),
     ]
     if settings.identity.source == "pem":
         parts.append(("identity.pem", lambda: material_of(settings, now)))
@@ -187,6 +189,22 @@ def webhooks_of(settings: Settings, limits: Limits) -> Webhooks:
     with _named("webhooks.ca_file"):
         context = issuer_tls(None if ca_file is None else Path(ca_file))
     return Webhooks(context, tuple(map(ip_network, settings.webhooks.networks)), limits)
+
+
+def third_party_contexts(registry: Registry) -> Mapping[str | None, SSLContext]:
+    """TLS towards third parties' servers, by ``ca_file``."""
+    found: dict[str | None, SSLContext] = {}
+    for name, server in registry.servers.items():
+        third = server.upstream.third_party
+        if third is None or third.ca_file in found:
+            continue
+        try:
+            found[third.ca_file] = issuer_tls(None if third.ca_file is None else Path(third.ca_file))
+        except OSError:
+            raise PartError(
+                f"registry: servers.{name}.upstream.ca_file: no PEM certificates in {third.ca_file}"
+            ) from None
+    return found
 
 
 def check_card_keys(registry: Registry) -> None:

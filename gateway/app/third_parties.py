@@ -2,18 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from ssl import SSLContext
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.app.parts import PartError
+from gateway.app.parts import third_party_contexts
 from gateway.config.secret_references import SecretError, resolve
 from gateway.config.settings import Settings
 from gateway.core.ports import Sealer
 from gateway.core.registry import Registry
 from gateway.core.third_party import OAuthClient
-from gateway.identity.documents import issuer_tls
 from gateway.identity.resource_metadata import ResourceChecks
 from gateway.identity.tokens import TrustedIssuer
 from gateway.identity.upstream_oauth import UpstreamOauth
@@ -28,7 +25,7 @@ def terms_of(settings: Settings, registry: Registry, issuers: tuple[TrustedIssue
     Raises:
         PartError: a ``ca_file`` can't be used.
     """
-    return Terms(_contexts(registry), _logins(settings, issuers), settings.consent.link_seconds)
+    return Terms(third_party_contexts(registry), _logins(settings, issuers), settings.consent.link_seconds)
 
 
 def third_parties(
@@ -52,19 +49,6 @@ def resolver(environ: Mapping[str, str]) -> Callable[[str], bytes]:
             raise LookupError(str(error)) from None
 
     return read
-
-
-def _contexts(registry: Registry) -> Mapping[str | None, SSLContext]:
-    found: dict[str | None, SSLContext] = {}
-    for name, server in registry.servers.items():
-        third = server.upstream.third_party
-        if third is None or third.ca_file in found:
-            continue
-        try:
-            found[third.ca_file] = issuer_tls(None if third.ca_file is None else Path(third.ca_file))
-        except OSError as error:
-            raise PartError(f"registry: servers.{name}.upstream.ca_file: {error.strerror or error}") from None
-    return found
 
 
 def _logins(settings: Settings, issuers: tuple[TrustedIssuer, ...]) -> Mapping[str, Login]:

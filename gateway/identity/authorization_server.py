@@ -20,6 +20,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from jwt.exceptions import PyJWTError
 from msgspec import Struct
 
 from gateway.core.third_party import OAuthClient
@@ -28,6 +29,8 @@ from gateway.identity.jose import strict_object
 
 METADATA_SECONDS = 600
 """Metadata and certificates older than this are read again."""
+FAILED_SECONDS = 2.0
+"""A look-up that failed isn't tried again so soon."""
 ASSERTION_SECONDS = 60
 ANSWER_SECONDS = 10.0
 TOKEN_CHARS = 8192
@@ -79,6 +82,7 @@ class AuthorizationServer:
         self._resolve = resolve
         self._loopback_http = loopback_http
         self._known: tuple[float, ssl.SSLContext, Endpoints] | None = None
+        self._failed: tuple[float, AskError | None] = (0.0, None)
         self._looking = asyncio.Lock()
 
     async def endpoints(self, now: float) -> Endpoints:
@@ -126,14 +130,24 @@ class AuthorizationServer:
     async def _current(self, now: float) -> tuple[ssl.SSLContext, Endpoints]:
         async with self._looking:
             if self._known is None or not 0 <= now - self._known[0] < METADATA_SECONDS:
-                try:
-                    tls = await asyncio.to_thread(issuer_tls, _path(self.client.ca_file))
-                    self._known = (now, tls, await self._found(tls))
-                except DocumentError as error:
-                    raise AskError(str(error), unavailable=True) from None
-                except OSError as error:
-                    raise AskError(f"{self.client.ca_file}: {error.strerror or error}", unavailable=True) from None
+                self._known = (now, *await self._looked_up())
             return self._known[1], self._known[2]
+
+    async def _looked_up(self) -> tuple[ssl.SSLContext, Endpoints]:
+        loop = asyncio.get_running_loop()
+        at, failed = self._failed
+        if failed is not None and loop.time() - at < FAILED_SECONDS:
+            # Else everybody who waits would try in turn, each until its time is up.
+            raise failed
+        try:
+            tls = await asyncio.to_thread(issuer_tls, _path(self.client.ca_file))
+            return tls, await self._found(tls)
+        except DocumentError as error:
+            failed = AskError(str(error), unavailable=True)
+        except OSError as error:
+            failed = AskError(f"{self.client.ca_file}: {error.strerror or error}", unavailable=True)
+        self._failed = (loop.time(), failed)
+        raise failed
 
     async def _found(self, tls: ssl.SSLContext) -> Endpoints:
         client = self.client
@@ -219,7 +233,10 @@ def _assertion(client: OAuthClient, pem: bytes, now: int) -> str:
         "exp": now + ASSERTION_SECONDS,
         "jti": uuid.uuid4().hex,
     }
-    return jwt.encode(claims, key, algorithm)
+    try:
+        return jwt.encode(claims, key, algorithm)
+    except PyJWTError:
+        raise AskError(f"the key of client {client.client_id} can't sign {algorithm}") from None
 
 
 def _read_answer(url: str, status: int, content: bytes) -> TokenAnswer:

@@ -201,9 +201,14 @@ class UpstreamOauth:
         if found is None:
             raise consent_required("the user has not consented yet")
         plain = self._sealer.open(found.sealed, holder.context)
-        if plain is None:
+        try:
+            token = None if plain is None else msgspec.json.decode(plain, type=UpstreamToken)
+        except msgspec.DecodeError:
+            # Another version of the gateway kept it.
+            token = None
+        if token is None:
             raise consent_required("the server is registered otherwise than when the user consented")
-        return found, msgspec.json.decode(plain, type=UpstreamToken)
+        return found, token
 
     async def _asked(self, holder: Holder, form: Mapping[str, str]) -> TokenAnswer:
         try:

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import Struct
 
+from gateway.core.audit import ConsentRecord
 from gateway.core.errors import HopError
 from gateway.core.reasons import Reason
 from gateway.core.third_party import OAuthClient
@@ -137,6 +138,7 @@ async def prove_user(gate: Gate, edition: Edition, step: Step, code: str) -> Non
     Raises:
         HopError: CONSENT_USER, it is somebody else; CONSENT_INVALID, UPSTREAM_ISSUER_UNAVAILABLE.
         TokenError: the ID token is not good.
+        StoreError: that it is somebody else can't be recorded.
     """
     login = login_of(edition, step.ticket)
     form = {"grant_type": "authorization_code", **_redeeming(edition, step, code)}
@@ -147,7 +149,9 @@ async def prove_user(gate: Gate, edition: Edition, step: Step, code: str) -> Non
     if answer.id_token is None:
         raise invalid("the issuer answered without an ID token")
     subject = await subject_of(answer.id_token, login.trusted, login.client.client_id, step.nonce, int(gate.clock()))
-    if f"{login.trusted.issuer.name}|{subject}" != step.ticket.sub:
+    found = f"{login.trusted.issuer.name}|{subject}"
+    if found != step.ticket.sub:
+        await _record(gate, edition, step, found, Reason.CONSENT_USER)
         raise HopError(Reason.CONSENT_USER, "the link was made for another user's call")
 
 
@@ -156,15 +160,32 @@ async def keep_grant(gate: Gate, edition: Edition, step: Step, code: str) -> Non
 
     Raises:
         HopError: CONSENT_INVALID, UPSTREAM_CREDENTIAL or UPSTREAM_ISSUER_UNAVAILABLE.
-        StoreError: they can't be kept.
+        StoreError: the consent can't be recorded, or the tokens can't be kept.
     """
     ticket, now = step.ticket, int(gate.clock())
     # Kept as long as any step of the ticket may be answered.
     last = ticket.expires + 2 * edition.third_parties.link_seconds
     if not await gate.third_parties.spent.spend(f"consent:{ticket.hop}", last, now):
         raise invalid("the link was used already")
+    await _record(gate, edition, step, ticket.sub, Reason.PERMITTED)
     holder = Holder(ticket.server, client_of(edition, ticket), ticket.sub)
     await gate.third_parties.oauth.redeem(holder, _redeeming(edition, step, code))
+
+
+async def _record(gate: Gate, edition: Edition, step: Step, user: str, reason: Reason) -> None:
+    client = client_of(edition, step.ticket)
+    await gate.audit.append(
+        ConsentRecord(
+            id=f"{step.ticket.hop}.consent.{step.id}",
+            at=int(gate.clock() * 1000),
+            hop=step.ticket.hop,
+            user=user,
+            server=step.ticket.server,
+            issuer=client.issuer,
+            scopes=client.scopes,
+            reason=reason,
+        )
+    )
 
 
 def digest_of(browser: str) -> str:

@@ -178,3 +178,12 @@ def test_a_missing_file_is_a_problem_and_a_missing_option_is_usage(tmp_path: Pat
     assert absent.returncode == 1
     assert str(tmp_path / "nowhere.yaml") in absent.stderr
     assert (unused.returncode, "--config" in unused.stderr) == (2, True)
+
+
+def test_certificates_of_a_third_party_that_are_none_are_told(company: Company) -> None:
+    upstream = {"url": "https://mcp.tracker.test/mcp", "tls": "web", "ca_file": "third-party.pem"}
+    company.registry["servers"]["tracker"] = {"team": "finance", "environment": "production", "upstream": upstream}
+    (company.directory / "third-party.pem").write_text("no certificate")
+    done = check(company.write())
+    assert done.returncode == 1
+    assert "registry: servers.tracker.upstream.ca_file: no PEM certificates in" in done.stdout + done.stderr

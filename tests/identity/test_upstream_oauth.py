@@ -12,7 +12,8 @@ import pytest
 
 from gateway.core.errors import HopError
 from gateway.core.reasons import Reason
-from gateway.identity import upstream_oauth
+from gateway.identity import authorization_server, upstream_oauth
+from gateway.identity.authorization_server import AskError
 from gateway.identity.flights import owning
 from gateway.identity.seal import AeadSealer
 from gateway.identity.upstream_oauth import Holder, UpstreamOauth
@@ -147,6 +148,20 @@ async def test_an_answer_that_is_none_ends_in_a_refusal(tmp_path: Path, answer: 
     async with bench(tmp_path) as it:
         it.issuer.answer = answer
         assert await reason_of(it.oauth.token(Holder("tracker", it.issuer.client()))) is reason
+
+
+async def test_metadata_that_cannot_be_had_is_looked_for_once_by_all_who_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path) as it:
+        found, it.issuer.metadata = it.issuer.metadata, {}
+        server = it.oauth.server_of(it.issuer.client())
+        failed = await asyncio.gather(*(server.endpoints(it.clock.now) for _ in range(10)), return_exceptions=True)
+        assert all(isinstance(each, AskError) and each.unavailable for each in failed)
+        assert len(it.issuer.asked) == 2, "the two places where metadata may be"
+        it.issuer.metadata = found
+        monkeypatch.setattr(authorization_server, "FAILED_SECONDS", 0)
+        assert await server.endpoints(it.clock.now)
 
 
 async def test_a_secret_that_cannot_be_read_is_named_by_its_reference(tmp_path: Path) -> None:

@@ -164,3 +164,15 @@ async def test_a_fixed_secret_goes_in_its_header_and_is_read_anew(tmp_path: Path
     assert refused == [(502, 1502, Reason.UPSTREAM_CREDENTIAL)] * 2, "this tracker takes no keys"
     assert [headers["x-api-key"] for headers in tracker.seen] == ["first-key-of-the-tracker", "second-key"]
     assert not any("authorization" in headers for headers in tracker.seen)
+
+
+@pytest.mark.parametrize("trusted", ["another", "none"])
+async def test_a_server_with_another_certificate_is_sent_nothing(tmp_path: Path, trusted: str) -> None:
+    async with third_party(tmp_path) as (company, tracker):
+        if trusted == "another":
+            trustme.CA().cert_pem.write_to_path(tmp_path / "third-party.pem")
+        else:
+            del company.registry["servers"]["tracker"]["upstream"]["ca_file"]
+        async with running(company), bare(company, server="tracker") as wire:
+            assert refusal_of(await post(wire, call("whoami"))) == (502, 1502, Reason.UPSTREAM_IDENTITY)
+    assert tracker.seen == []

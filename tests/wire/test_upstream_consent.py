@@ -12,8 +12,10 @@ from mcp_types import ElicitRequestURLParams, ElicitResult
 
 from gateway.core.reasons import Reason
 from tests.gateways import mcp_client, running
+from tests.peers.oidc import token_answer
 from tests.third_party import consent_world
 from tests.wire.consenting import consent, who
+from tests.wire.delegate import delegated, delegates
 from tests.wire.mcp_calls import LEGACY, answer_of, bare, call, legacy, post, refusal_of
 
 
@@ -110,3 +112,20 @@ async def test_without_a_user_nobody_is_asked(tmp_path: Path) -> None:
     assert refusal_of(refused) == (403, 1403, Reason.CONSENT_REQUIRED)
     assert "consent_url" not in answer_of(refused)["error"]["data"]
     assert world.tracker.seen == []
+
+
+async def test_a_delegate_calls_in_the_name_of_the_user_at_the_root(tmp_path: Path) -> None:
+    async with (
+        consent_world(tmp_path, stateless=True) as world,
+        running(world.company),
+        delegates(world.company, "analyst") as [analyst],
+    ):
+        await consent(world)
+        place = f"{world.company.data_url}/a2a/analyst"
+        token = (await token_answer(world.corp, place, scope="openid all"))["access_token"]
+        held = await delegated(world.company, analyst, token=token)
+        async with bare(world.company, "analyst", server="tracker", token=held) as wire:
+            answer = answer_of(await post(wire, call("whoami")))
+    assert answer["result"]["structuredContent"] == {"result": "maria-there"}
+    [sent] = world.tracker.tokens
+    assert sent not in (held, token)

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.core.reasons import Reason
 from gateway.identity import upstream_oauth
+from tests.e2e.test_trace import collecting
 from tests.gateways import running
 from tests.third_party import consent_world, everything_said
 from tests.wire.consenting import consent, link_of, who
@@ -95,12 +96,16 @@ async def test_moved_to_another_user_it_opens_nothing(tmp_path: Path) -> None:
 
 
 async def test_nothing_of_it_is_written_down(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    async with consent_world(tmp_path, stateless=True) as world, running(world.company):
-        await consent(world)
-        assert await who(world) == "maria-there"
-        async with world.as_another_process() as process:
-            token = await process.oauth.token(process.holder)
-    said = everything_said(world.company) + "".join(capfd.readouterr())
+    async with consent_world(tmp_path, stateless=True) as world, collecting(world.company) as collector:
+        async with running(world.company):
+            await consent(world)
+            assert await who(world) == "maria-there"
+            async with world.as_another_process() as process:
+                token = await process.oauth.token(process.holder)
+        await collector.all_of(world.company)
+    spans = "".join(map(str, collector.spans))
+    assert "POST" in spans or "tools/call" in spans
+    said = everything_said(world.company) + spans + "".join(capfd.readouterr())
     assert "upstream consent" in said
     assert token.refresh_token is not None
     assert [secret for secret in (token.access_token, token.refresh_token) if secret in said] == []

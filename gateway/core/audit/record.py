@@ -238,7 +238,25 @@ class AdminRecord(Record, frozen=True, kw_only=True, tag="admin"):
     generation: int = 0
 
 
-AnyRecord = GenesisRecord | CheckpointRecord | DecisionRecord | RefusedRecord | OutcomeRecord | AdminRecord
+class ConsentRecord(Record, frozen=True, kw_only=True, tag="consent"):
+    """A user let the gateway use a third party's server in their name, or somebody else tried to.
+
+    Committed before any token is kept; ``hop`` is the call that asked.
+    """
+
+    user: str
+    """``<idp>|<subject>`` of who proved to be there."""
+    server: str
+    issuer: str
+    """The third party's authorization server."""
+    scopes: tuple[str, ...]
+    """What was asked for."""
+    reason: Reason
+
+
+AnyRecord = (
+    GenesisRecord | CheckpointRecord | DecisionRecord | RefusedRecord | OutcomeRecord | AdminRecord | ConsentRecord
+)
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _DECODER: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)
