@@ -25,6 +25,7 @@ from gateway.core.errors import StoreError
 from gateway.identity.seal import AeadSealer, digest_key
 from gateway.proxy.gate import Gate
 from gateway.proxy.health import HealthListener, Readiness
+from gateway.proxy.standing import drain
 from gateway.proxy.upstream import Upstreams
 from gateway.publish import Published
 from gateway.store.audit import SqlAuditLog
@@ -78,6 +79,7 @@ async def serve(
             on_ready(ports)
             await control.stop.wait()
             watch.draining = True
+            drain(gate)
             await asyncio.gather(*(listener.drain() for listener in listeners.values()))
             gate.stopping.set()
             await asyncio.gather(*(listener.stop() for listener in listeners.values()))

@@ -55,6 +55,8 @@ class Gate:
     """Open streams by caller, for the limit."""
     leases: set[Lease] = field(default_factory=set)
     """Of the streams that are open, to be decided again when a generation changes."""
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the graceful stop begins: no stream stands from then on."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when hops that outlast the graceful stop are ended."""
 

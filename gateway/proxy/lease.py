@@ -10,8 +10,12 @@ from gateway.core.reasons import Reason
 class Lease:
     """One open stream's. ``end`` closes the upstream; whoever reads the stream finds ``ended`` set."""
 
-    def __init__(self, hop: Hop, close: Callable[[], None], vouched: Callable[[], bool]) -> None:
+    def __init__(
+        self, hop: Hop, close: Callable[[], None], vouched: Callable[[], bool], session: str | None = None
+    ) -> None:
         self.hop = hop
+        self.session = session
+        """The upstream's own session id."""
         self.vouched = vouched
         """Whether today's trust bundles vouch for the caller's connection."""
         self.ended: HopError | None = None
@@ -20,7 +24,7 @@ class Lease:
         self.until = min(ends)
         """Unix seconds."""
 
-    def end(self, detail: str) -> None:
+    def end(self, detail: str, reason: Reason = Reason.LEASE_ENDED) -> None:
         """The stream is over: ``detail`` says why."""
-        self.ended = HopError(Reason.LEASE_ENDED, detail)
+        self.ended = HopError(reason, detail)
         self._close()

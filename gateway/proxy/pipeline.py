@@ -26,7 +26,7 @@ from gateway.core.policy.decide import decide
 from gateway.core.reasons import Reason
 from gateway.core.snapshot import Snapshot
 from gateway.protocols.base import Incoming
-from gateway.proxy import cards, chains, pins, rounds, sessions, webhooks, wellknown
+from gateway.proxy import cards, chains, pins, resumption, rounds, sessions, webhooks, wellknown
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.commit import commit
 from gateway.proxy.deliver import deliver
@@ -92,7 +92,8 @@ class Pipeline:
         adapter.check_carried(call)
         await self._check_owned(passage, route, call, chain)
         place = rounds.Place(route, sessions.owner(chain, exchange.peer), passage.upstream_session)
-        call = passage.call = rounds.reopened(gate.sealer, place, call, passage.at // 1000)
+        call = rounds.reopened(gate.sealer, place, call, passage.at // 1000)
+        call = passage.call = resumption.resumed(gate.sealer, place, call, passage.at // 1000)
         hop = passage.hop = _hop(passage, route, call, chain)
         decision, minted = await self._decide(passage, hop)
         if minted is None:
