@@ -32,6 +32,7 @@ from gateway.proxy.gate import Gate
 from gateway.proxy.lease import Lease
 from gateway.proxy.locate import Allowed
 from gateway.proxy.oauth import endpoint
+from gateway.proxy.standing import all_leases
 from gateway.proxy.wellknown import Documents
 from gateway.publish import Published
 
@@ -129,7 +130,7 @@ class Editions:
             tokens=current.tokens.under(own),
             documents=_documents(settings, signer, current.snapshot),
         )
-        for lease in tuple(gate.leases) if distrusted else ():
+        for lease in all_leases(gate) if distrusted else ():
             if delegation.was_continued(lease.hop.chain):
                 lease.end("the key that proved its chain is distrusted")
 
@@ -175,7 +176,7 @@ def edition_of(published: Published, signer: Signer, telemetry: Telemetry, clien
 
 def decide_again(gate: Gate, snapshot: Snapshot) -> None:
     """End every open stream that ``snapshot`` no longer permits."""
-    for lease in tuple(gate.leases):
+    for lease in all_leases(gate):
         why = _refusal(lease, snapshot)
         if why is not None:
             lease.end(f"decided again in generation {snapshot.generation}: {why}")
@@ -183,7 +184,7 @@ def decide_again(gate: Gate, snapshot: Snapshot) -> None:
 
 def end_unvouched(gate: Gate) -> None:
     """End every open stream whose caller no trust bundle vouches for any longer."""
-    for lease in tuple(gate.leases):
+    for lease in all_leases(gate):
         if not lease.vouched():
             lease.end("the certificate is no longer vouched for")
 

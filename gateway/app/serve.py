@@ -40,6 +40,7 @@ from gateway.proxy.callers import Mesh
 from gateway.proxy.gate import Gate
 from gateway.proxy.health import HealthListener, Readiness
 from gateway.proxy.revoked import Revoked
+from gateway.proxy.standing import drain
 from gateway.proxy.trust_bundle import Document, OwnBundle
 from gateway.proxy.upstream import Upstreams
 from gateway.publish import Published
@@ -117,6 +118,7 @@ async def serve(
             on_ready(ports)
             await control.stop.wait()
             watch.draining = True
+            drain(gate)
             await asyncio.gather(*(listener.drain() for listener in listeners.values()))
             gate.stopping.set()
             await asyncio.gather(*(listener.stop() for listener in listeners.values()))

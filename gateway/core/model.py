@@ -232,6 +232,11 @@ class Call(Struct, frozen=True, kw_only=True):
     """The sealed id of the server's request that the client answers."""
     asked: str = ""
     """The action of that request."""
+    resuming: str | None = None
+    """The last event of an earlier stream that the client saw: sealed as it sent it, then as the upstream knows it.
+
+    The call is the one that the stream answers, decided anew; it isn't made again.
+    """
     http_method: Literal["POST", "GET", "DELETE"] = "POST"
     """GET and DELETE have no message."""
     streaming: bool = False

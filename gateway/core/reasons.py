@@ -86,6 +86,7 @@ class Reason(StrEnum):
     BATCH_REFUSED = "batch_refused"
     MESSAGE_INVALID = "message_invalid"
     VERSION_UNSUPPORTED = "version_unsupported"
+    CAPABILITY_MISSING = "capability_missing"
     METHOD_UNKNOWN = "method_unknown"
     NOT_SUPPORTED_YET = "not_supported_yet"
     TOOL_UNKNOWN = "tool_unknown"
@@ -325,6 +326,11 @@ _MEANINGS: dict[Reason, Meaning] = {
     Reason.MESSAGE_INVALID: Meaning(400, "the message is not a valid one of its protocol", "see the detail"),
     Reason.VERSION_UNSUPPORTED: Meaning(
         400, "the protocol version is not served", "use a version named in the error's data"
+    ),
+    Reason.CAPABILITY_MISSING: Meaning(
+        400,
+        "the call takes a capability that the client does not declare",
+        "call with a client that has the capability, and declares it",
     ),
     Reason.METHOD_UNKNOWN: Meaning(404, "the protocol has no such method", "check the method's spelling"),
     Reason.NOT_SUPPORTED_YET: Meaning(

@@ -1,7 +1,8 @@
 """Sealed values: short texts that only this deployment opens, and keyed digests.
 
-AES-256-GCM with a random 96-bit nonce under a key derived for this use (HKDF-SHA256): good for 2^32 seals
-of one configured secret (NIST SP 800-38D §8.3). Doesn't expire or revoke: what is sealed says so itself.
+AES-256-GCM with a random 96-bit nonce, under a key that another 96 random bits pick (HMAC-SHA256) from one derived for
+this use (HKDF-SHA256). NIST SP 800-38D §8.3 allows 2^32 random nonces a key, and events of streams are too many for
+one. Doesn't expire or revoke: what is sealed says so itself.
 """
 
 import hashlib
@@ -17,7 +18,8 @@ from gateway.identity.jose import canonical_base64url, decode_base64url
 
 MIN_SECRET_BYTES = 32
 
-_NONCE_BYTES = 12
+_PICK_BYTES = 12
+_HEAD_BYTES = _PICK_BYTES + 12
 
 
 class AeadSealer:
@@ -28,25 +30,29 @@ class AeadSealer:
     """
 
     def __init__(self, secret: bytes) -> None:
-        self._aead = AESGCM(_derived(secret, b"hopgate seal v1"))
+        self._key = _derived(secret, b"hopgate seal v2")
 
     def __repr__(self) -> str:
         return "AeadSealer()"
 
     def seal(self, plaintext: bytes, context: bytes) -> str:
         """URL-safe text that opens only with the same ``context``."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        return canonical_base64url(nonce + self._aead.encrypt(nonce, plaintext, context))
+        head = secrets.token_bytes(_HEAD_BYTES)
+        return canonical_base64url(head + self._picked(head).encrypt(head[_PICK_BYTES:], plaintext, context))
 
     def open(self, sealed: str, context: bytes) -> bytes | None:
         """The plaintext; None for anything forged, altered, re-encoded or bound to another context."""
         data = decode_base64url(sealed)
-        if data is None or len(data) <= _NONCE_BYTES:
+        if data is None or len(data) <= _HEAD_BYTES:
             return None
+        head = data[:_HEAD_BYTES]
         try:
-            return self._aead.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], context)
+            return self._picked(head).decrypt(head[_PICK_BYTES:], data[_HEAD_BYTES:], context)
         except InvalidTag:
             return None
+
+    def _picked(self, head: bytes) -> AESGCM:
+        return AESGCM(hmac.digest(self._key, head[:_PICK_BYTES], "sha256"))
 
 
 def digest_key(secret: bytes) -> bytes:

@@ -109,10 +109,11 @@ class SseParser:
             yield Event("\n".join(data), name or "message", event_id, retry)
 
 
-def encode_message(value: Any, name: str = "message") -> bytes:
-    """One JSON message as an event. It has no id: the gateway resumes no streams, so none must be promised."""
-    named = b"" if name == "message" else f"event: {_one_line(name)}\n".encode()
-    return named + b"data: " + dump_json(value) + b"\n\n"
+def encode_message(
+    value: Any, name: str = "message", *, event_id: str | None = None, retry: int | None = None
+) -> bytes:
+    """One JSON message as an event, with an id only where its stream can be resumed."""
+    return _head(name, event_id, retry) + b"data: " + dump_json(value) + b"\n\n"
 
 
 def encode_event(event: Event) -> bytes:
@@ -122,15 +123,8 @@ def encode_event(event: Event) -> bytes:
         ValueError: the data, the name or the id has a character that some client takes for the end of a line.
             ``\\n`` in the data is fine, and sent as several ``data`` lines.
     """
-    lines = [] if event.name == "message" else [f"event: {_one_line(event.name)}"]
-    if event.id is not None:
-        if "\0" in event.id:
-            raise ValueError("an event id with NUL")
-        lines.append(f"id: {_one_line(event.id)}")
-    if event.retry is not None:
-        lines.append(f"retry: {event.retry:d}")
-    lines += [f"data: {_one_line(line)}" for line in event.data.split("\n")]
-    return ("\n".join(lines) + "\n\n").encode()
+    data = "".join(f"data: {_one_line(line)}\n" for line in event.data.split("\n"))
+    return _head(event.name, event.id, event.retry) + data.encode() + b"\n"
 
 
 def encode_comment(text: str = "") -> bytes:
@@ -140,6 +134,15 @@ def encode_comment(text: str = "") -> bytes:
         ValueError: the text has a character that some client takes for the end of a line.
     """
     return f": {_one_line(text)}\n\n".encode()
+
+
+def _head(name: str, event_id: str | None, retry: int | None) -> bytes:
+    found = "" if name == "message" else f"event: {_one_line(name)}\n"
+    if event_id is not None:
+        if "\0" in event_id:
+            raise ValueError("an event id with NUL")
+        found += f"id: {_one_line(event_id)}\n"
+    return (found if retry is None else f"{found}retry: {retry:d}\n").encode()
 
 
 def _one_line(text: str) -> str:

@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanKind
 from gateway.core.errors import HopError, UpstreamError
 from gateway.core.model import Grant, Outcome
 from gateway.core.reasons import Reason
+from gateway.protocols import mcp
 from gateway.protocols.base import HttpError
 from gateway.protocols.jsonrpc import parse_answer
 from gateway.protocols.sse import Comment, Event, SseParser, encode_comment, encode_event, encode_message
@@ -25,6 +26,7 @@ from gateway.proxy.observe import server_of
 from gateway.proxy.refuse import observe_failure, record_outcome, reply_to
 from gateway.proxy.relay import Relay
 from gateway.proxy.revoked import keys_of_lease
+from gateway.proxy.standing import check_standing, end_session, of_silence
 from gateway.proxy.upstream import UpstreamAnswer
 from gateway.telemetry import semconv
 
@@ -34,6 +36,8 @@ STREAM_HEADERS: Headers = (
     ("X-Accel-Buffering", "no"),
 )
 JSON_HEADERS: Headers = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
+COMING_BACK = frozenset({Reason.UPSTREAM_RESET, Reason.UPSTREAM_TIMEOUT})
+"""Ends of a stream after which its client may still get the rest, from where it was."""
 UPSTREAMS_OWN = frozenset({401, 403, 407})
 """Statuses by which an upstream refuses the gateway; to the client they would seem to be about its own token."""
 
@@ -49,10 +53,11 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
     if upstream is None:
         raise UpstreamError(Reason.UPSTREAM_UNREACHABLE, f"{hop.route.path} has no upstream")
     relay = Relay(gate, passage, grant, upstream)
-    if hop.call.request_id is not None:
+    if hop.call.request_id is not None or hop.call.http_method == "GET":
         # Any answer may be a stream: better refused now than once the upstream has done its work.
         _check_streams(gate, passage, relay)
-    async with held(gate.waiting, hop, passage.exchange.vouched, passage.presented) as lease:
+    check_standing(gate, hop)
+    async with held(gate.waiting, hop, passage.exchange.vouched, passage.presented, passage.upstream_session) as lease:
         # Once more: since the chain was known the decision was recorded, and nothing has been sent yet.
         gate.revoked.check(keys_of_lease(lease, snapshot.registry))
         with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, server_of(upstream)) as span:
@@ -79,6 +84,8 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
             raise
     if whole is None:
         return await _open_stream(gate, passage, answer, relay)
+    if hop.call.http_method == "DELETE":
+        end_session(gate, hop, passage.upstream_session)
     await finish(gate, passage, relay.outcome(whole.status))
     return whole
 
@@ -87,7 +94,7 @@ def check_status(answer: UpstreamAnswer, passage: Passage, http_method: str = "P
     """Refuse an answer whose HTTP status is not for the client to see.
 
     Raises:
-        HttpError: the server doesn't have ``http_method``.
+        HttpError: the server doesn't have ``http_method``, or has such a stream already.
         HopError: SESSION_UNKNOWN.
         UpstreamError: UPSTREAM_STATUS.
     """
@@ -95,8 +102,12 @@ def check_status(answer: UpstreamAnswer, passage: Passage, http_method: str = "P
         raise HttpError(Reason.HTTP_METHOD, f"the server has no {http_method}", status=405, allow="POST")
     if answer.status == 404 and passage.upstream_session is not None:
         raise HopError(Reason.SESSION_UNKNOWN, "the upstream has ended the session")
-    if answer.status < 300:
+    if answer.status == 409 and http_method == "GET":
+        raise HttpError(Reason.UPSTREAM_STATUS, "the session has a standing stream already", status=409)
+    if answer.status < 300 and (answer.kind == "sse" or http_method != "GET"):
         return
+    if http_method == "GET":
+        raise UpstreamError(Reason.UPSTREAM_STATUS, f"the upstream answered {answer.status}, and no event stream")
     if answer.kind != "json" or answer.status in UPSTREAMS_OWN or not 400 <= answer.status < 500:
         raise UpstreamError(Reason.UPSTREAM_STATUS, f"the upstream answered {answer.status}")
 
@@ -138,7 +149,9 @@ async def _open_stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, rel
 async def _stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Relay) -> AsyncIterator[bytes]:
     """The events on their way to the client. Ends with an answer, or with the reason why there is none."""
     error: HopError | None = HopError(Reason.INTERNAL_ERROR, "the stream broke off")
-    lease = Lease(relay.hop, answer.close, passage.exchange.vouched, passage.presented)
+    lease = Lease(
+        relay.hop, answer.close, passage.exchange.vouched, passage.presented, session=passage.upstream_session
+    )
     gate.leases.add(lease)
     gate.streams[relay.caller] += 1
     gate.metrics.stream_opened(relay.protocol)
@@ -148,10 +161,11 @@ async def _stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: R
             yield piece
         error = None
     except HopError as failed:
-        error = lease.ended or failed
+        error = lease.ended or of_silence(relay.hop, failed)
         observe_failure(gate, passage, error)
-        name = "error" if relay.binding == "http" else "message"
-        yield encode_event(Event(reply_to(gate, passage, error).body.decode(), name))
+        last = _last_word(gate, passage, relay, error)
+        if last is not None:
+            yield last
     except (GeneratorExit, asyncio.CancelledError):
         error = gate.cut_off()
         raise
@@ -163,6 +177,20 @@ async def _stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: R
         await finish(gate, passage, relay.outcome(200, error))
 
 
+def _last_word(gate: Gate, passage: Passage, relay: Relay, error: HopError) -> bytes | None:
+    """What the client is told at the end of a stream that broke off; None where it is to come back for the rest."""
+    if relay.resumable and error.reason in COMING_BACK:
+        return None
+    if relay.hop.call.http_method == "GET" and relay.hop.call.request_id is None:
+        # Nothing was asked, so there is nobody to be told.
+        return None
+    graceful = mcp.graceful_end(relay.hop.call) if error.reason is Reason.DRAINING else None
+    if graceful is not None:
+        return encode_message(graceful)
+    name = "error" if relay.binding == "http" else "message"
+    return encode_event(Event(reply_to(gate, passage, error).body.decode(), name))
+
+
 async def _events(passage: Passage, answer: UpstreamAnswer, relay: Relay, lease: Lease) -> AsyncIterator[bytes]:
     parser = SseParser(passage.limits.event_bytes)
     async for piece in _leased(passage, answer, lease):
@@ -171,8 +199,15 @@ async def _events(passage: Passage, answer: UpstreamAnswer, relay: Relay, lease:
                 yield encode_comment()
             elif frame.data and relay.is_message(frame.name):
                 shown = await relay.take(parse_answer(frame.data.encode(), passage.limits))
+                event_id, retry = relay.position(frame)
                 if shown is not None:
-                    yield encode_message(shown.value, shown.event)
+                    yield encode_message(shown.value, shown.event, event_id=event_id, retry=retry)
+                elif event_id is not None:
+                    yield encode_event(Event("", id=event_id, retry=retry))
+            elif not frame.data:
+                event_id, retry = relay.position(frame)
+                if event_id is not None or retry is not None:
+                    yield encode_event(Event("", id=event_id, retry=retry))
             if relay.ended:
                 return
     relay.end_of_stream(within_event=parser.pending)

@@ -77,6 +77,8 @@ class Gate:
     """Of the streams that are open, to be decided again when a generation changes."""
     waiting: set[Lease] = field(default_factory=set)
     """Of the hops whose upstream has not answered yet, to be cut off when they are revoked."""
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the graceful stop begins: no stream stands from then on."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when hops that outlast the graceful stop are ended."""
 

@@ -13,10 +13,17 @@ class Lease:
     """One open stream's. ``end`` closes the upstream; whoever reads the stream finds ``ended`` set."""
 
     def __init__(
-        self, hop: Hop, close: Callable[[], None], vouched: Callable[[], bool], presented: Presented = None
+        self,
+        hop: Hop,
+        close: Callable[[], None],
+        vouched: Callable[[], bool],
+        presented: Presented = None,
+        session: str | None = None,
     ) -> None:
         self.hop = hop
         self.presented = presented
+        self.session = session
+        """The upstream's own session id."""
         self.vouched = vouched
         """Whether today's trust bundles vouch for the caller's connection."""
         self.ended: HopError | None = None
@@ -25,9 +32,9 @@ class Lease:
         self.until = min(end for end in ends if end is not None)
         """Unix seconds."""
 
-    def end(self, detail: str) -> None:
+    def end(self, detail: str, reason: Reason = Reason.LEASE_ENDED) -> None:
         """The stream is over: ``detail`` says why."""
-        self.revoke(HopError(Reason.LEASE_ENDED, detail))
+        self.revoke(HopError(reason, detail))
 
     def revoke(self, why: HopError) -> None:
         """The stream is over, as ``why`` tells."""
@@ -36,7 +43,13 @@ class Lease:
 
 
 @asynccontextmanager
-async def held(leases: set[Lease], hop: Hop, vouched: Callable[[], bool], presented: Presented) -> AsyncIterator[Lease]:
+async def held(
+    leases: set[Lease],
+    hop: Hop,
+    vouched: Callable[[], bool],
+    presented: Presented,
+    session: str | None = None,
+) -> AsyncIterator[Lease]:
     """One of ``leases`` for as long as the block runs, which is cut off when it ends.
 
     Raises:
@@ -44,7 +57,7 @@ async def held(leases: set[Lease], hop: Hop, vouched: Callable[[], bool], presen
     """
     loop = asyncio.get_running_loop()
     cut = asyncio.timeout(None)
-    lease = Lease(hop, lambda: cut.reschedule(loop.time()), vouched, presented)
+    lease = Lease(hop, lambda: cut.reschedule(loop.time()), vouched, presented, session)
     try:
         async with cut:
             leases.add(lease)

@@ -35,6 +35,7 @@ from gateway.proxy import (
     chains,
     crossing,
     pins,
+    resumption,
     rounds,
     sessions,
     tasks,
@@ -116,7 +117,8 @@ class Pipeline:
         adapter.check_carried(call)
         await self._check_owned(passage, route, call, chain)
         place = rounds.Place(route, sessions.owner(chain, exchange.peer), passage.upstream_session)
-        call = passage.call = rounds.reopened(gate.sealer, place, call, passage.at // 1000)
+        call = rounds.reopened(gate.sealer, place, call, passage.at // 1000)
+        call = resumption.resumed(gate.sealer, place, call, passage.at // 1000)
         call = passage.call = await tasks.placed(gate, passage, place, call)
         hop = passage.hop = _hop(passage, route, call, chain)
         decision, minted = await self._decide(passage, hop)

@@ -16,12 +16,14 @@ from gateway.core.registry import Upstream
 from gateway.protocols import mcp
 from gateway.protocols.base import About, Asks, Classified, End, Inbound, Listing, OfTask, Pass
 from gateway.protocols.jsonrpc import dump_json
+from gateway.protocols.sse import Event
 from gateway.proxy import pins, sessions, tasks, webhooks
 from gateway.proxy.adapters import Shown, adapter_of, task_key
 from gateway.proxy.asking import decide_request
 from gateway.proxy.dispatch import dispatch
 from gateway.proxy.exchange import Headers
 from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.resumption import seal_event
 from gateway.proxy.rounds import Asked, Place, State, seal_request, seal_state, with_state
 from gateway.proxy.upstream import UpstreamAnswer
 
@@ -45,6 +47,8 @@ class Relay:
         self.http_method = hop.call.http_method
         self.caller = sessions.owner(hop.chain, hop.peer) if hop.peer is None else hop.peer.spiffe_id
         self.ended = False
+        self.resumable = hop.call.method == "GET"
+        """Whether the client can come back for what the stream still owes: then it may end without its answer."""
         self._ok = True
         self._detail = ""
         self._hidden: tuple[str, ...] = ()
@@ -139,9 +143,23 @@ class Relay:
             raise UpstreamError(Reason.UPSTREAM_MALFORMED, "a request was answered without a body")
         self.ended = True
 
+    def position(self, event: Event) -> tuple[str | None, int | None]:
+        """By which id, and after how many milliseconds, the client can resume a session's stream after ``event``."""
+        if self._passage.upstream_session is None:
+            return None, None
+        if event.id is None:
+            return None, event.retry
+        limits = self._passage.limits
+        expires, most = self._now + limits.session_seconds, limits.header_bytes // 2
+        sealed = seal_event(self._gate.sealer, event.id, self._place, self.hop.call, expires, most)
+        self.resumable = self.resumable or sealed is not None
+        return sealed, event.retry
+
     def end_of_stream(self, *, within_event: bool) -> None:
-        """The upstream's stream is over; A2A's ends after any event, MCP's only with the answer."""
-        if within_event or self.protocol == "mcp" or not self._events:
+        """The upstream's stream is over: A2A's after any event, MCP's with the answer or where it can be resumed."""
+        if self.resumable and not within_event:
+            self._detail = "the stream ended, and can be resumed"
+        elif within_event or self.protocol == "mcp" or not self._events:
             raise UpstreamError(Reason.UPSTREAM_RESET, "the stream ended before the answer")
         self.ended = True
 

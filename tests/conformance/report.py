@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.conformance.client import Scenario, measure_clients
 from tests.conformance.legs import Measured, measure
-from tests.conformance.suite import REVISIONS, Verdict, Verdicts, expected, version, worse
+from tests.conformance.suite import REVISIONS, Verdict, Verdicts, expected, not_run, version, worse
 
 JUDGED = ("SUCCESS", "FAILURE", "WARNING")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "CONFORMANCE.md"
@@ -29,9 +29,7 @@ optional extension; the suite scores no scenario of it, and the gateway is held 
 CLIENTS = """\
 ## The gateway as a client
 
-The suite's client scenarios are servers; the client under test is the official one with the gateway behind it. Those
-about OAuth aren't run, since the gateway is no party to it, nor yet those about `input_required` and elicitation, and
-those about event streams that resume, which aren't carried yet.
+The suite's client scenarios are servers; the client under test is the official one with the gateway behind it.
 """
 
 
@@ -72,6 +70,11 @@ def client_section(measured: Mapping[Scenario, Verdict]) -> Iterator[str]:
     yield "|---|---|---|"
     for (revision, name), verdict in measured.items():
         yield f"| `{name}` | {revision} | {verdict.total('SUCCESS')} of {verdict.total(*JUDGED)} |"
+    yield ""
+    yield "| not run | why |"
+    yield "|---|---|"
+    for name, reason in not_run().items():
+        yield f"| `{name}` | {reason} |"
     yield ""
 
 

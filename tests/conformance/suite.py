@@ -15,6 +15,7 @@ REVISIONS = ("2026-07-28", "2025-11-25")
 PACKAGE = "npm:@modelcontextprotocol/conformance"
 SECONDS = 50.0
 EXPECTED = Path(__file__).with_name("expected.toml")
+NOT_RUN = EXPECTED.with_name("not_run.toml")
 RESULT = re.compile(r"(server-)?(?P<scenario>.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
 BAD = ("FAILURE", "WARNING")
 
@@ -80,8 +81,23 @@ async def run_client_scenario(scenario: str, revision: str, command: str, result
     return verdict
 
 
+async def client_scenarios() -> Mapping[str, frozenset[str]]:
+    """The suite's client scenarios, each with its revisions; ``extension`` is one of these."""
+    listed = (await _execute(["list"])).partition("Client scenarios")[2].partition("\n\n")[0]
+    return {name: frozenset(found.split(",")) for name, found in re.findall(r"- (\S+) \[(.+)\]", listed)}
+
+
+def not_run() -> Mapping[str, str]:
+    """Client scenarios that aren't played, by name or pattern, each with its reason."""
+    return {str(name): str(reason) for name, reason in tomllib.loads(NOT_RUN.read_text()).items()}
+
+
 async def _run(arguments: Sequence[str], results: Path) -> str:
-    command = [require("node"), require(PACKAGE) / "dist" / "index.js", *arguments, "--output-dir", results]
+    return await _execute([*arguments, "--output-dir", str(results)])
+
+
+async def _execute(arguments: Sequence[str]) -> str:
+    command = [require("node"), require(PACKAGE) / "dist" / "index.js", *arguments]
     process = await asyncio.create_subprocess_exec(
         *map(str, command),
         stdin=asyncio.subprocess.DEVNULL,

@@ -1,5 +1,6 @@
 """The official npm client lists and calls through a real ``hopgate serve``, over mutual TLS, and is told why not."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,8 +8,9 @@ from typing import Any
 
 from tests.company import Company
 from tests.gateways import asgi, served
-from tests.peers.npm_client import MutualTls, call_tool, list_tools
+from tests.peers.npm_client import MutualTls, call_tool, hear, list_tools
 from tests.wire.ledger import Ledger
+from tests.wire.remembering import READABLE, Remembering, admit
 
 GATEWAY = "spiffe://demo.test/hopgate"
 
@@ -16,11 +18,18 @@ GATEWAY = "spiffe://demo.test/hopgate"
 @asynccontextmanager
 async def standing(company: Company) -> AsyncIterator[Ledger]:
     ledger = Ledger()
+    async with before(company, ledger):
+        yield ledger
+
+
+@asynccontextmanager
+async def before(company: Company, ledger: Ledger) -> AsyncIterator[None]:
+    """A gateway process in front of ``ledger``."""
     async with (
         asgi(ledger.application, company, "server/ledger", company.upstreams["ledger"]),
         served(company.write()),
     ):
-        yield ledger
+        yield
 
 
 def as_agent(company: Company, agent: str, *, roots: Company | None = None) -> dict[str, Any]:
@@ -76,3 +85,23 @@ async def test_a_certificate_of_another_company_gets_it_nowhere(company: Company
         refused = await list_tools(f"{company.data_url}/mcp/ledger", **as_agent(company, "planner", roots=elsewhere))
     assert "result" not in refused
     assert ledger.headers == []
+
+
+async def test_it_hears_on_its_standing_stream_what_it_may_read(company: Company) -> None:
+    admit(company)
+    async with before(company, Remembering()):
+        said = await hear(f"{company.data_url}/mcp/ledger", "announce", **as_agent(company, "planner"))
+    assert said["result"] == {"heard": {"uri": READABLE}}
+
+
+async def test_it_comes_back_for_an_answer_whose_stream_was_closed(company: Company) -> None:
+    admit(company)
+    ledger = Remembering()
+    async with before(company, ledger), asyncio.TaskGroup() as tasks:
+        url, arguments = f"{company.data_url}/mcp/ledger", {"account": "payroll"}
+        calling = tasks.create_task(call_tool(url, "leave", arguments, **as_agent(company, "planner")))
+        await ledger.closed.wait()
+        ledger.go_on.set()
+    assert calling.result()["result"]["structuredContent"] == {"result": "back with payroll"}
+    assert ledger.calls == [("leave", {"account": "payroll"})]
+    assert ledger.resumed.is_set()

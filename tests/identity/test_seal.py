@@ -35,7 +35,7 @@ def test_rubbish_does_not_open(text: str) -> None:
     assert AeadSealer(SECRET).open(text, b"") is None
 
 
-@pytest.mark.parametrize("cut", [0, 1, 12, 20, 27])
+@pytest.mark.parametrize("cut", [0, 1, 12, 24, 32, 48, 53])
 def test_truncated_does_not_open(cut: int) -> None:
     assert AeadSealer(SECRET).open(AeadSealer(SECRET).seal(b"", b"")[:cut], b"") is None
 

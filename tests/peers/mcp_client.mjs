@@ -1,9 +1,10 @@
 // The official npm MCP client over Streamable HTTP. argv: URL, operation, [tool, arguments as JSON].
-// Operations: list, call. Environment: TOKEN (bearer), CERT, KEY, CA (PEM files, for mutual TLS), SPIFFE_ID
+// Operations: list, call, hear (the first change of a resource that calling the tool brings). Environment: TOKEN (bearer), CERT, KEY, CA (PEM files, for mutual TLS), SPIFFE_ID
 // (what the server must be, in place of a host name). Prints one JSON object: {result} or {error}.
 import { readFileSync } from 'node:fs';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { ResourceUpdatedNotificationSchema } from '@modelcontextprotocol/sdk/types.js';
 import { Agent, fetch as fetchOver } from 'undici';
 
 const [url, operation, tool, text = '{}'] = process.argv.slice(2);
@@ -32,6 +33,15 @@ const operations = {
       { onprogress: (step) => progress.push(step), timeout: 20_000 },
     );
     return { ...result, progress };
+  },
+  hear: async (client) => {
+    let heard;
+    client.setNotificationHandler(ResourceUpdatedNotificationSchema, ({ params }) => { heard ??= params; });
+    // The client opens its standing stream when it likes.
+    for (let tries = 0; !heard && tries < 100; tries += 1) {
+      await client.callTool({ name: tool, arguments: JSON.parse(text) });
+    }
+    return { heard };
   },
 };
 

@@ -35,6 +35,11 @@ async def call_tool(
     return await run([url, "call", tool, json.dumps(arguments)], token, tls)
 
 
+async def hear(url: str, tool: str, *, token: str | None = None, tls: MutualTls | None = None) -> dict[str, Any]:
+    """``{result: {heard}, server, protocol}``: the first change of a resource told while ``tool`` is called."""
+    return await run([url, "hear", tool], token, tls)
+
+
 async def run(arguments: list[str], token: str | None, tls: MutualTls | None) -> dict[str, Any]:
     """One run of the client: connects, does one operation, prints one JSON object."""
     node = require("node")

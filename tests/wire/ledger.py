@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.streamable_http import EventStore
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
@@ -26,6 +27,8 @@ from pydantic import BaseModel
 
 from tests.conformance.tasks import Tasks
 
+RETRY_MS = 50
+
 
 class Confirmation(BaseModel):
     """What the ledger would ask a person for."""
@@ -41,6 +44,8 @@ class Ledger:
     json_response: bool = False
     tasks: Tasks | None = None
     """Makes some of the tools tasks."""
+    event_store: EventStore | None = None
+    """Gives events ids, and lets clients resume streams."""
     headers: list[dict[str, str]] = field(default_factory=list)
     raw_headers: list[list[tuple[str, str]]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
@@ -56,12 +61,20 @@ class Ledger:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """The gateway closed a connection before its answer ended."""
+    listened: asyncio.Event = field(default_factory=asyncio.Event)
+    """A GET arrived."""
+    resumed: asyncio.Event = field(default_factory=asyncio.Event)
+    """A GET arrived that goes on after an event."""
+    unheard: asyncio.Event = field(default_factory=asyncio.Event)
+    """The gateway closed a GET."""
 
     @property
     def application(self) -> Any:
         inner = self._server().streamable_http_app(
             stateless_http=self.stateless,
             json_response=self.json_response,
+            event_store=self.event_store,
+            retry_interval=None if self.event_store is None else RETRY_MS,
             transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         )
 
@@ -70,13 +83,15 @@ class Ledger:
                 return await inner(scope, receive, send)
             self.raw_headers.append([(name.decode(), value.decode()) for name, value in scope["headers"]])
             self.headers.append(dict(self.raw_headers[-1]))
+            if scope["method"] == "GET":
+                (self.resumed if "last-event-id" in self.headers[-1] else self.listened).set()
 
             async def received() -> Any:
                 message = await receive()
                 if message["type"] == "http.request":
                     self.bodies.append(message.get("body", b""))
                 elif message["type"] == "http.disconnect":
-                    self.left.set()
+                    (self.unheard if scope["method"] == "GET" else self.left).set()
                 return message
 
             async def sent(message: Any) -> None:

@@ -72,6 +72,8 @@ def named(name: Any) -> dict[str, Any]:
 CYRILLIC_NAME = {"Mcp-Name": "=?base64?ctC1YWQ=?="}
 OLD_HEADER = {"MCP-Protocol-Version": "2025-03-26"}
 MODERN_HEADER = {"MCP-Protocol-Version": MODERN}
+LEGACY_HEADER = {"MCP-Protocol-Version": LEGACY}
+TO_COME = {"MCP-Protocol-Version": "2031-01-01"}
 MALFORMED: Mapping[str, tuple[Any, Mapping[str, str | None], tuple[int, int, Reason]]] = {
     "not json": (b'{"jsonrpc": ', MODERN_HEADER, (400, -32700, Reason.BODY_MALFORMED)),
     "duplicate keys": (b'{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}', {}, (400, -32700, Reason.BODY_MALFORMED)),
@@ -85,8 +87,9 @@ MALFORMED: Mapping[str, tuple[Any, Mapping[str, str | None], tuple[int, int, Rea
     "no version": (without(READ, "protocolVersion"), MODERN_HEADER, (400, -32602, Reason.MESSAGE_INVALID)),
     "no capabilities": (without(READ, "clientCapabilities"), {}, (400, -32602, Reason.MESSAGE_INVALID)),
     "a version that is a number": (versioned(2026), {}, (400, -32602, Reason.MESSAGE_INVALID)),
-    "a version to come": (versioned("2031-01-01"), {}, (400, -32022, Reason.VERSION_UNSUPPORTED)),
-    "a session's version": (versioned(LEGACY), {}, (400, -32022, Reason.VERSION_UNSUPPORTED)),
+    "a version to come": (versioned("2031-01-01"), TO_COME, (400, -32022, Reason.VERSION_UNSUPPORTED)),
+    "a session's version": (versioned(LEGACY), LEGACY_HEADER, (400, -32022, Reason.VERSION_UNSUPPORTED)),
+    "a version to come in the body only": (versioned("2031-01-01"), {}, (400, -32020, Reason.HEADER_MISMATCH)),
     "no version header": (READ, {"MCP-Protocol-Version": None}, (400, -32020, Reason.HEADER_MISMATCH)),
     "another version header": (READ, {"MCP-Protocol-Version": LEGACY}, (400, -32020, Reason.HEADER_MISMATCH)),
     "no method header": (READ, {"Mcp-Method": None}, (400, -32020, Reason.HEADER_MISMATCH)),
@@ -160,14 +163,17 @@ async def test_legacy_messages(entrance: Entrance, case: str) -> None:
 
 
 async def test_versions_that_are_served_are_named(entrance: Entrance) -> None:
-    modern_reply = await post(entrance.wire, versioned("2031-01-01"))
+    modern_reply = await post(entrance.wire, versioned("2031-01-01"), TO_COME)
     old = {**INITIALIZE, "params": {**INITIALIZE["params"], "protocolVersion": "2024-11-05"}}
     legacy_reply = await post(entrance.wire, old)
     assert refusal_of(legacy_reply) == (400, -32602, Reason.VERSION_UNSUPPORTED)
-    for reply, requested in ((modern_reply, "2031-01-01"), (legacy_reply, "2024-11-05")):
+    every = ["2026-07-28", "2025-11-25", "2025-06-18"]
+    for reply, requested, served in (
+        (modern_reply, "2031-01-01", every[:1]),
+        (legacy_reply, "2024-11-05", every),
+    ):
         data = answer_of(reply)["error"]["data"]
-        assert data["supported"] == ["2026-07-28", "2025-11-25", "2025-06-18"]
-        assert data["requested"] == requested
+        assert (data["supported"], data["requested"]) == (served, requested)
 
 
 @pytest.mark.parametrize("amount", ["5", "5.0"])

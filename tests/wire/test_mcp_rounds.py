@@ -14,7 +14,7 @@ from gateway.core.reasons import Reason
 from tests.company import SCOPES, Company
 from tests.gateways import mcp_client
 from tests.wire.ledger import Ledger
-from tests.wire.mcp_calls import answer_of, bare, modern, post, refusal_of, through_gateway
+from tests.wire.mcp_calls import META, answer_of, bare, call, modern, post, refusal_of, through_gateway
 
 ASKING = '@id("asking") permit (principal == McpServer::"ledger", action == Action::"elicit", resource is Agent);'
 ANSWER = {"sure": {"action": "accept", "content": {"sure": True}}}
@@ -34,7 +34,9 @@ def company(tmp_path: Path) -> Company:
 
 
 def confirm(amount: int, **more: Any) -> dict[str, Any]:
-    return modern("tools/call", {"name": "confirm", "arguments": {"amount": amount}, **more})
+    message = modern("tools/call", {"name": "confirm", "arguments": {"amount": amount}, **more})
+    message["params"]["_meta"][f"{META}clientCapabilities"] = {"elicitation": {}}
+    return message
 
 
 async def elicit(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
@@ -92,3 +94,23 @@ async def test_the_state_is_its_callers_for_this_call_alone(company: Company) ->
         done = answer_of(await post(wire, confirm(5, **again)))
     assert done["result"]["structuredContent"] == {"result": "accept 5"}
     assert ledger.calls == [("confirm", {"amount": 5})]
+
+
+async def test_a_client_is_not_asked_for_what_it_did_not_declare(company: Company) -> None:
+    ledger = Ledger()
+    async with through_gateway(company, ledger), bare(company) as wire:
+        reply = await post(wire, call("confirm", amount=5))
+    assert refusal_of(reply) == (400, -32021, Reason.CAPABILITY_MISSING)
+    assert answer_of(reply)["error"]["data"]["requiredCapabilities"] == {"elicitation": {"form": {}}}
+    assert "requestState" not in reply.text
+    records = [found for found in company.records() if isinstance(found.record, DecisionRecord)]
+    assert [found.record.action for found in records] == ["invokeTool"], "nobody was asked, so nothing was decided"
+    assert records[0].outcome is not None
+    assert (records[0].outcome.ok, records[0].outcome.reason) == (False, Reason.CAPABILITY_MISSING)
+
+
+async def test_the_official_client_without_callbacks_is_told_what_it_lacks(company: Company) -> None:
+    async with through_gateway(company, Ledger()), mcp_client(company, mode="2026-07-28") as session:
+        with pytest.raises(MCPError) as refused:
+            await session.call_tool("confirm", {"amount": 5})
+    assert refused.value.error.code == -32021

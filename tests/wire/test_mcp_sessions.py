@@ -161,18 +161,6 @@ async def test_a_session_that_the_upstream_ended_is_none(company: Company) -> No
     assert refusal_of(answer) == GONE
 
 
-async def test_standing_streams_are_refused_with_a_record(company: Company) -> None:
-    ledger = Ledger()
-    async with through_gateway(company, ledger), bare(company) as wire:
-        session = await open_session(wire)
-        before = len(ledger.headers)
-        answer = await wire.http.get(wire.url, headers=_headers(session))
-        record = record_of(company, answer).record
-    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-    assert (record.reason, record.route) == (Reason.NOT_SUPPORTED_YET, "ledger")
-    assert len(ledger.headers) == before
-
-
 async def test_a_session_is_ended_by_its_owner_only(company: Company) -> None:
     company.registry["agents"]["auditor"] |= {"entry_point": True, "clients": ["cli"]}
     ledger = Ledger()

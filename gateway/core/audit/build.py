@@ -86,7 +86,7 @@ def decision_record(
         user=None if hop.user is None else hop.user.sub,
         protocol=call.protocol,
         route=hop.route.name,
-        method=_short(call.method),
+        method=_short(_method(call)),
         action=call.action,
         resource=_resource(call.resource),
         target=_short(call.target),
@@ -141,6 +141,12 @@ def refused_record(attempt: Attempt, reason: Reason, detail: str, registry: Regi
         parent=None if token is None else token.digest,
         trace_id=attempt.trace_id,
     )
+
+
+def _method(call: Call) -> str:
+    """``GET tools/call`` for a call whose stream is resumed: it isn't made again."""
+    again = call.resuming is not None and call.method != call.http_method
+    return f"{call.http_method} {call.method}" if again else call.method
 
 
 def _verdict(decision: Decision) -> tuple[Verdict, Reason]:

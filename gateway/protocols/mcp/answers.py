@@ -11,7 +11,8 @@ from gateway.core.model import Call
 from gateway.protocols.base import About, Classified, End, Inbound, Listing, Pass
 from gateway.protocols.jsonrpc import is_id, malformed_answer, read_answer
 from gateway.protocols.mcp import tasks
-from gateway.protocols.mcp.methods import ANSWERABLE, LEGACY, LISTS, SERVED, Listed, era_of
+from gateway.protocols.mcp.capabilities import check_declared
+from gateway.protocols.mcp.methods import ANSWERABLE, LEGACY, LISTS, META, SERVED, Listed, era_of
 from gateway.protocols.mcp.requests import action_of, input_required
 
 PASSED = frozenset(
@@ -45,9 +46,12 @@ def classify(call: Call, value: Any) -> Classified:
 
     Raises:
         UpstreamError: UPSTREAM_MALFORMED.
+        ProtocolError: CAPABILITY_MISSING, for input that the client didn't declare it can give.
     """
     if isinstance(value, dict) and "method" in value:
         return _message(call, value)
+    if call.method == "GET":
+        raise malformed_answer("an answer on a stream that answers nothing")
     answer = read_answer(value, call.request_id)
     if answer.error is not None:
         return End({**value, "id": call.request_id}, ok=False, detail=f"error {answer.error['code']}")
@@ -58,7 +62,9 @@ def classify(call: Call, value: Any) -> Classified:
     if tasks.is_made(call, result):
         return tasks.made(call, value)
     if kind == "input_required" and era_of(call) == "modern" and call.method in ANSWERABLE:
-        return input_required(value)
+        asks = input_required(value)
+        check_declared(call, asks)
+        return asks
     if kind != "complete":
         raise malformed_answer("a kind of result that does not belong to this call")
     return _result(call, value, result)
@@ -76,6 +82,14 @@ def filter_listing(
     hidden = tuple(item[listed.key] for item in items if item[listed.key] not in keep)
     kept = {**result, listed.member: [item for item in items if item[listed.key] in keep]}
     return {**value, "result": _private(kept)}, hidden
+
+
+def graceful_end(call: Call) -> Mapping[str, Any] | None:
+    """The answer by which a server that stops ends a subscription; None for any other call."""
+    if call.method != "subscriptions/listen" or call.request_id is None:
+        return None
+    result = {"resultType": "complete", "_meta": {META + "subscriptionId": call.request_id}}
+    return {"jsonrpc": "2.0", "id": call.request_id, "result": result}
 
 
 def _message(call: Call, value: Mapping[str, Any]) -> Classified:

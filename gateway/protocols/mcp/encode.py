@@ -18,14 +18,16 @@ DENIED = 1403
 def encode(
     call: Call, *, session: str | None, trace: Mapping[str, str], schema: Mapping[str, Any] | None = None
 ) -> Outgoing:
-    """The POST to the upstream.
+    """The request to the upstream: a POST but for standing streams and the end of a session.
 
     ``session`` is the upstream's own session id (legacy), ``trace`` the W3C trace context of the gateway's client
     span (sent as headers too), ``schema`` the registered input schema of the called tool.
     """
-    if call.http_method == "DELETE":
+    if call.http_method != "POST":
         headers = [("MCP-Protocol-Version", call.version), *trace_headers(trace), *_session(session)]
-        return Outgoing("DELETE", "", tuple(headers), b"")
+        headers += [("Accept", SSE)] if call.http_method == "GET" else []
+        headers += [] if call.resuming is None else [("Last-Event-ID", call.resuming)]
+        return Outgoing(call.http_method, "", tuple(headers), b"")
     headers = [("Content-Type", JSON), ("Accept", f"{JSON}, {SSE}"), *trace_headers(trace)]
     if era_of(call) == "modern":
         headers += [("MCP-Protocol-Version", call.version), ("Mcp-Method", call.method)]

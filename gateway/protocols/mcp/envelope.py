@@ -4,7 +4,7 @@ A body whose ``_meta`` names a protocol version is modern, whatever its headers 
 session makes it legacy. Doesn't look at what the method means.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.core.errors import ProtocolError
@@ -56,18 +56,19 @@ def modern_version(headers: Mapping[str, str], request: Request) -> str:
         ProtocolError: MESSAGE_INVALID (-32602) for missing ``_meta``, VERSION_UNSUPPORTED (-32022), or
             HEADER_MISMATCH (-32020).
     """
-    meta = meta_of(request.message)
+    meta, header = meta_of(request.message), headers.get(VERSION_HEADER)
     version = meta.get(META_VERSION)
     if request.id is None and META_VERSION not in meta:
-        version = headers.get(VERSION_HEADER)
-        if version is None:
-            raise _mismatch("MCP-Protocol-Version is missing")
+        version = header
     elif not isinstance(version, str):
         raise _missing(META_VERSION)
     elif request.id is not None and not isinstance(meta.get(META_CAPABILITIES), dict):
         raise _missing(META_CAPABILITIES)
+    if version is None or header != version:
+        # Before the version is judged: a client that contradicts itself is told so (ADR 7).
+        raise _mismatch("MCP-Protocol-Version is missing or differs from the body")
     if version not in MODERN:
-        raise _unsupported(str(version), VERSION_UNSUPPORTED)
+        raise _unsupported(version, VERSION_UNSUPPORTED, MODERN)
     return str(version)
 
 
@@ -80,24 +81,22 @@ def legacy_version(headers: Mapping[str, str], request: Request) -> str:
     if request.method != "initialize":
         version = headers.get(VERSION_HEADER, LEGACY[-1])
         if version not in LEGACY:
-            raise _unsupported(version, VERSION_UNSUPPORTED)
+            raise _unsupported(version, VERSION_UNSUPPORTED, SERVED)
         return version
     asked = (request.params or {}).get("protocolVersion")
     if not isinstance(asked, str):
         raise ProtocolError(Reason.MESSAGE_INVALID, "params.protocolVersion is not a string", code=INVALID_PARAMS)
     if asked not in LEGACY:
-        raise _unsupported(asked, INVALID_PARAMS)
+        raise _unsupported(asked, INVALID_PARAMS, SERVED)
     return asked
 
 
-def check_headers(headers: Mapping[str, str], request: Request, version: str, tools: Mapping[str, Tool]) -> None:
-    """Hold ``MCP-Protocol-Version``, ``Mcp-Method``, ``Mcp-Name`` and ``Mcp-Param-*`` against the body.
+def check_headers(headers: Mapping[str, str], request: Request, tools: Mapping[str, Tool]) -> None:
+    """Hold ``Mcp-Method``, ``Mcp-Name`` and ``Mcp-Param-*`` against the body.
 
     Raises:
         ProtocolError: HEADER_MISMATCH (-32020), naming the header and never its value.
     """
-    if headers.get(VERSION_HEADER) != version:
-        raise _mismatch("MCP-Protocol-Version is missing or differs from the body")
     if headers.get("mcp-method") != request.method:
         raise _mismatch("Mcp-Method is missing or differs from the body")
     method, params = METHODS.get(request.method), request.params or {}
@@ -128,6 +127,6 @@ def _mismatch(detail: str) -> ProtocolError:
     return ProtocolError(Reason.HEADER_MISMATCH, detail, code=HEADER_MISMATCH)
 
 
-def _unsupported(requested: str, code: int) -> ProtocolError:
-    data = {"supported": list(SERVED), "requested": requested[:64]}
-    return ProtocolError(Reason.VERSION_UNSUPPORTED, f"served are {', '.join(SERVED)}", code=code, data=data)
+def _unsupported(requested: str, code: int, served: Sequence[str]) -> ProtocolError:
+    data = {"supported": list(served), "requested": requested[:64]}
+    return ProtocolError(Reason.VERSION_UNSUPPORTED, f"served are {', '.join(served)}", code=code, data=data)

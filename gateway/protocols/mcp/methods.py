@@ -76,11 +76,13 @@ METHODS: Mapping[str, Method] = {
 
 
 TRANSPORT: Mapping[str, Method] = {
-    "GET": Method("subscribe", LEGACY_ONLY),
+    "GET": Method("discover", LEGACY_ONLY),
     "DELETE": Method("notify", LEGACY_ONLY),
     "response": Method("notify", LEGACY_ONLY, notification=True),
 }
 """What a session has beside methods: its standing stream, its end, and answers to what the server asked."""
+STANDING = frozenset({"GET", "subscriptions/listen"})
+"""What has no answer to wait for: its stream stays open for whatever the server has to say."""
 
 ANSWERABLE = frozenset({"tools/call", "prompts/get", "resources/read"})
 """What a server may answer with ``input_required``."""
@@ -110,6 +112,11 @@ CARRIED = frozenset(METHODS)
 def era_of(call: Call) -> Era:
     """The era of a parsed call."""
     return "modern" if call.version in MODERN else "legacy"
+
+
+def is_standing(call: Call) -> bool:
+    """Whether the stream of the call stands open with no answer to wait for. One that is resumed answers its call."""
+    return call.protocol == "mcp" and call.method in STANDING
 
 
 def resource_of(method: Method, server: str, target: str) -> Uid:

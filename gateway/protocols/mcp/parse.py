@@ -5,7 +5,7 @@ is a Call, and so its refusal recorded. ``Origin``, ``Host`` and tokens are the 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from gateway.core.errors import ProtocolError
 from gateway.core.limits import Limits
@@ -54,7 +54,7 @@ def parse(incoming: Incoming, route: Route, limits: Limits, tools: Mapping[str, 
     """
     _check_http(incoming)
     if incoming.http_method != "POST":
-        return _transport(incoming.http_method, incoming, route, {})
+        return _transport("GET" if incoming.http_method == "GET" else "DELETE", incoming, route, {})
     value = parse_json(incoming.body, limits)
     if is_response(value) and "mcp-session-id" in incoming.headers:
         return _transport("response", incoming, route, value)
@@ -70,7 +70,7 @@ def _read(incoming: Incoming, request: Request, route: Route, limits: Limits, to
     era = era_of_request(incoming.headers, request)
     if era == "modern":
         version = modern_version(incoming.headers, request)
-        check_headers(incoming.headers, request, version, tools)
+        check_headers(incoming.headers, request, tools)
     else:
         version = legacy_version(incoming.headers, request)
     method = _method(request, era, version)
@@ -104,7 +104,9 @@ def _check_http(incoming: Incoming) -> None:
     if incoming.http_method == "DELETE" and in_session:
         return
     if incoming.http_method == "GET" and in_session:
-        raise HttpError(Reason.NOT_SUPPORTED_YET, "this server offers no standing stream", status=405, allow="POST")
+        if not accepts(incoming.headers, SSE):
+            raise HttpError(Reason.CONTENT_TYPE, f"Accept must name {SSE}", status=406)
+        return
     if incoming.http_method != "POST":
         raise HttpError(Reason.HTTP_METHOD, "MCP messages are sent with POST", status=405, allow="POST")
     check_media(incoming.headers)
@@ -112,8 +114,10 @@ def _check_http(incoming: Incoming) -> None:
         raise HttpError(Reason.CONTENT_TYPE, f"Accept must name both {JSON} and {SSE}", status=406)
 
 
-def _transport(name: str, incoming: Incoming, route: Route, message: Mapping[str, Any]) -> Call:
-    """A session's end, or its client's answer to a request of the server."""
+def _transport(
+    name: Literal["GET", "DELETE", "response"], incoming: Incoming, route: Route, message: Mapping[str, Any]
+) -> Call:
+    """A session's standing stream, its end, or its client's answer to a request of the server."""
     method = TRANSPORT[name]
     return Call(
         protocol="mcp",
@@ -124,7 +128,8 @@ def _transport(name: str, incoming: Incoming, route: Route, message: Mapping[str
         message=message,
         session=incoming.headers["mcp-session-id"],
         answering=_answered(message) if name == "response" else None,
-        http_method="DELETE" if name == "DELETE" else "POST",
+        resuming=incoming.headers.get("last-event-id") if name == "GET" else None,
+        http_method="POST" if name == "response" else name,
     )
 
 

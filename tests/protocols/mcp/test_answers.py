@@ -9,6 +9,7 @@ from gateway.core.model import Call, Route, Uid
 from gateway.core.reasons import Reason
 from gateway.protocols.base import About, Asks, End, Inbound, Listing, Pass
 from gateway.protocols.mcp import classify, filter_listing, parse
+from gateway.protocols.mcp.methods import META_CAPABILITIES, META_VERSION
 
 ROUTE = Route("mcp", "ledger", "/mcp/ledger", "https://gw.test/mcp/ledger", "https://ledger.test/")
 TOOL = {"inputSchema": {"type": "object"}}
@@ -21,7 +22,9 @@ def call(legacy) -> Call:
 
 @pytest.fixture
 def modern_call(modern) -> Call:
-    return parse(modern("tools/call", {"name": "pay"}, id=7), ROUTE, Limits())
+    declared = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
+    meta = {META_VERSION: "2026-07-28", META_CAPABILITIES: declared}
+    return parse(modern("tools/call", {"name": "pay", "_meta": meta}, id=7), ROUTE, Limits())
 
 
 def response(result: object) -> dict[str, object]:

@@ -9,7 +9,7 @@ from gateway.core.model import Route, Uid
 from gateway.core.reasons import Reason
 from gateway.protocols.base import HttpError, Incoming
 from gateway.protocols.jsonrpc import dump_json
-from gateway.protocols.mcp import CARRIED, parse
+from gateway.protocols.mcp import CARRIED, is_standing, parse
 from gateway.protocols.mcp.methods import METHODS
 
 VERSION = "io.modelcontextprotocol/protocolVersion"
@@ -80,10 +80,30 @@ def test_only_post(modern, method: str) -> None:
     assert (error.reason, error.status, error.allow) == (Reason.HTTP_METHOD, 405, "POST")
 
 
-def test_a_session_has_no_standing_stream_yet_and_clients_carry_on() -> None:
-    error = refused(Incoming("GET", "", {"mcp-session-id": "sealed", "accept": "text/event-stream"}, {}, b""))
+STANDING = {"mcp-session-id": "sealed", "accept": "text/event-stream", "mcp-protocol-version": "2025-11-25"}
+
+
+def test_a_session_has_a_standing_stream() -> None:
+    call = parse(Incoming("GET", "", STANDING, {}, b""), ROUTE, LIMITS)
+    assert (call.http_method, call.method, call.action, call.resource) == (
+        "GET",
+        "GET",
+        "discover",
+        Uid("McpServer", "ledger"),
+    )
+    assert (call.session, call.request_id, call.resuming, call.message) == ("sealed", None, None, {})
+    assert is_standing(call)
+
+
+def test_a_stream_is_resumed_after_an_event() -> None:
+    call = parse(Incoming("GET", "", {**STANDING, "last-event-id": "seen"}, {}, b""), ROUTE, LIMITS)
+    assert (call.method, call.resuming) == ("GET", "seen")
+
+
+def test_a_standing_stream_is_one_of_events() -> None:
+    error = refused(Incoming("GET", "", {**STANDING, "accept": "application/json"}, {}, b""))
     assert isinstance(error, HttpError)
-    assert (error.reason, error.status) == (Reason.NOT_SUPPORTED_YET, 405)
+    assert (error.reason, error.status) == (Reason.CONTENT_TYPE, 406)
 
 
 @pytest.mark.parametrize("headers", [{}, {"mcp-session-id": "s", "mcp-protocol-version": "2026-07-28"}])
@@ -137,7 +157,7 @@ def test_a_modern_version_that_is_not_served(modern, version: str) -> None:
     meta = {VERSION: version, CAPABILITIES: {}}
     error = refused(modern("tools/list", {"_meta": meta}, headers={"mcp-protocol-version": version}))
     assert (error.reason, error.code) == (Reason.VERSION_UNSUPPORTED, -32022)
-    assert error.data == {"supported": SERVED, "requested": version}
+    assert error.data == {"supported": ["2026-07-28"], "requested": version}
 
 
 @pytest.mark.parametrize("version", ["2024-11-05", "2025-03-26", "2026-07-28", "1"])
@@ -166,9 +186,17 @@ def test_the_name_is_compared_decoded_and_with_case(modern) -> None:
     assert refused(modern("tools/call", {"name": "pay"}, headers={"mcp-name": "Pay"})).code == -32020
 
 
-def test_version_comes_before_headers_and_headers_before_the_method(modern) -> None:
+def test_a_message_that_contradicts_itself_is_told_so_before_its_version_is_judged(modern) -> None:
     meta = {VERSION: "2027-01-01", CAPABILITIES: {}}
-    assert refused(modern("nonsense", {"_meta": meta}, headers={"mcp-method": "x"})).code == -32022
+    assert refused(modern("tools/list", {"_meta": meta})).code == -32020
+    assert refused(modern("tools/list", {"_meta": meta}, headers={"mcp-protocol-version": None})).code == -32020
+    assert refused(modern("tools/list", {"_meta": meta}, headers={"mcp-protocol-version": "2027-01-01"})).code == -32022
+
+
+def test_version_comes_before_other_headers_and_headers_before_the_method(modern) -> None:
+    meta = {VERSION: "2027-01-01", CAPABILITIES: {}}
+    headers = {"mcp-method": "x", "mcp-protocol-version": "2027-01-01"}
+    assert refused(modern("nonsense", {"_meta": meta}, headers=headers)).code == -32022
     assert refused(modern("nonsense", headers={"mcp-method": "x"})).code == -32020
     assert refused(modern("nonsense")).code == -32601
 

@@ -63,7 +63,7 @@ def test_404_is_for_modern_methods_since_it_ends_a_legacy_session(modern, legacy
 
 def test_an_unsupported_version_is_told_as_clients_expect(modern) -> None:
     meta = {"io.modelcontextprotocol/protocolVersion": "2027-01-01", "io.modelcontextprotocol/clientCapabilities": {}}
-    status, body = refusal(modern("tools/list", {"_meta": meta}))
+    status, body = refusal(modern("tools/list", {"_meta": meta}, headers={"mcp-protocol-version": "2027-01-01"}))
     assert (status, body["error"]["code"]) == (400, -32022)
     data = UnsupportedProtocolVersionErrorData.model_validate(body["error"]["data"])
     assert (data.supported[0], data.requested) == ("2026-07-28", "2027-01-01")
