@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from demo import evidence, guide, issuer, story
+from demo import attacker, evidence, guide, issuer, story
 from demo.company import AGENTS, GATEWAY_ID, SERVERS, module
 from demo.processes import Cast, ChildError
 from demo.site import REPOSITORY, Site, SiteError, build
@@ -71,6 +71,8 @@ def _perform(site: Site, cast: Cast, *, once: bool) -> int:
     _raise_curtain(site, cast)
     print("\nthe story")
     steps = [_play(scene, site) for scene in story.SCENES]
+    print("\nan attacker owns the analyst, its key and its last hop token")
+    steps += [_play(scene, site) for scene in attacker.ATTEMPTS]
     evidence.verify(site)
     print(f"\nthe first chain, as recorded ({steps[0].txn})\n\n{evidence.chain_tree(site, steps[0].txn).rstrip()}\n")
     print(table(steps))
