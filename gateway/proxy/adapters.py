@@ -10,10 +10,8 @@ from msgspec import Struct
 
 from gateway.core.errors import ProtocolError
 from gateway.core.model import Call, ProtocolName, Route
-from gateway.core.reasons import Reason
 from gateway.core.snapshot import Snapshot
 from gateway.protocols import a2a, mcp
-from gateway.protocols.a2a.methods import UNSUPPORTED_OPERATION
 from gateway.protocols.base import Classified, Incoming, Listing, Outgoing, Refusal, Reply
 
 
@@ -34,10 +32,6 @@ class Adapter(Protocol):
 
     def check_method(self, incoming: Incoming, route: Route, snapshot: Snapshot) -> None:
         """Raises ProtocolError for an HTTP method or path that the protocol doesn't have; needs no body or token."""
-        ...
-
-    def check_carried(self, call: Call) -> None:
-        """Raises ProtocolError NOT_SUPPORTED_YET for a known method that isn't forwarded."""
         ...
 
     def answered_here(self, call: Call) -> bool:
@@ -100,9 +94,6 @@ class McpAdapter:
         if incoming.http_method != "POST" or incoming.rest:
             self.parse(incoming, route, snapshot)
 
-    def check_carried(self, call: Call) -> None:
-        """Nothing: every method that is parsed is carried."""
-
     def answered_here(self, call: Call) -> bool:
         """Nothing: every MCP call is the upstream's."""
         return False
@@ -163,10 +154,6 @@ class A2aAdapter:
     def check_method(self, incoming: Incoming, route: Route, snapshot: Snapshot) -> None:
         """See ``protocols.a2a.check_http``."""
         a2a.check_http(incoming)
-
-    def check_carried(self, call: Call) -> None:
-        """Refuse what isn't in ``protocols.a2a.CARRIED``."""
-        _check(call, a2a.CARRIED, UNSUPPORTED_OPERATION)
 
     def answered_here(self, call: Call) -> bool:
         """The agent card: the gateway publishes its own."""
@@ -239,12 +226,6 @@ def _tasks(ids: a2a.Ids) -> tuple[str, ...]:
 
 def _contexts(ids: a2a.Ids) -> tuple[str, ...]:
     return tuple(f"context:{context}" for context in ids.contexts)
-
-
-def _check(call: Call, carried: Container[str], code: int) -> None:
-    if call.method not in carried:
-        detail = f"{call.method} is not carried yet"
-        raise ProtocolError(Reason.NOT_SUPPORTED_YET, detail, code=code, request_id=call.request_id)
 
 
 def _request_id(call: Call | None, error: Exception) -> str | int | None:

@@ -114,7 +114,6 @@ class Pipeline:
             call = passage.call = adapter.parse(msgspec.structs.replace(incoming, body=body), route, snapshot)
         with gate.metrics.stage("chain"):
             chain = await chains.chain_of(gate, passage, route)
-        adapter.check_carried(call)
         await self._check_owned(passage, route, call, chain)
         place = rounds.Place(route, sessions.owner(chain, exchange.peer), passage.upstream_session)
         call = rounds.reopened(gate.sealer, place, call, passage.at // 1000)

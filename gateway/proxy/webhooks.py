@@ -82,7 +82,7 @@ def restored(gate: Gate, passage: Passage, hop: Hop, value: Mapping[str, Any]) -
     Raises:
         UpstreamError: UPSTREAM_MALFORMED, the one that was asked for isn't a webhook of the caller's.
     """
-    if hop.call.protocol != "a2a" or "result" not in value:
+    if hop.call.protocol != "a2a" or hop.call.action == "deletePushConfig" or "result" not in value:
         return value
     prefix = passage.edition.bases["data"] + hop.route.path + PREFIX
 

@@ -87,7 +87,7 @@ def test_it_is_good_in_its_own_place_alone(elsewhere: Place) -> None:
         "",
         "theirs",
         "A" * 120,
-        seal_request(SEALER, Asked("theirs", "elicitation/create", 100), PLACE),
+        seal_request(SEALER, Asked("theirs", "elicitation/create", "elicit", 100), PLACE),
         seal_state(SEALER, State("theirs", 100), PLACE, CALL),
         AeadSealer(b"t" * 32).seal(b"{}", b""),
     ],

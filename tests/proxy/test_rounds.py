@@ -66,7 +66,9 @@ def test_a_state_ends() -> None:
 
 
 def answering(expires: int = 100) -> Call:
-    return structs.replace(RESPONSE, answering=seal_request(SEALER, Asked(7, "elicitation/create", expires), PLACE))
+    return structs.replace(
+        RESPONSE, answering=seal_request(SEALER, Asked(7, "elicitation/create", "elicit", expires), PLACE)
+    )
 
 
 def test_a_response_goes_to_the_request_that_was_asked() -> None:

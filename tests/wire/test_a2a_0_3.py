@@ -153,21 +153,3 @@ async def test_a_reader_of_0_3_takes_the_card(company: Company, kind: type[Agent
         assert str(company.upstreams["analyst"]) not in json.dumps(document)
         assert "mutualTls" in (card.security_schemes or {})
     assert len(extended.json()["result"]["skills"]) == 2
-
-
-@pytest.mark.parametrize(
-    ("method", "params"),
-    [
-        ("tasks/pushNotificationConfig/set", {"taskId": "t", "pushNotificationConfig": {"url": "https://h.test/"}}),
-        ("tasks/pushNotificationConfig/get", {"id": "t"}),
-        ("tasks/pushNotificationConfig/list", {"id": "t"}),
-        ("tasks/pushNotificationConfig/delete", {"id": "t", "pushNotificationConfigId": "p"}),
-        ("message/send", {"configuration": {"pushNotificationConfig": {"url": "https://h.test/"}}}),
-    ],
-)
-async def test_webhooks_are_not_carried(company: Company, method: str, params: dict[str, Any]) -> None:
-    body = sending("hello")["params"] | params if method == "message/send" else params
-    async with analysing(company) as analyst, bare(company) as http:
-        response = await http.post(rpc(method, body), {"A2A-Version": None})
-    assert refusal_of(response) == (400, -32004, "not_supported_yet")
-    assert analyst.headers == []

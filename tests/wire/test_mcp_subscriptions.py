@@ -21,10 +21,9 @@ YEAR, KEY = "file:///ledger/2026.csv", "file:///keys/signing.pem"
 POLICY = """
 @id("reports")
 permit (principal in Group::"finance-agents", action == Action::"readResource", resource in ResourceSet::"reports");
-@id("hear")
-permit (principal in Group::"finance-agents", action == Action::"subscribe", resource == McpServer::"ledger");
 """
-LEVELS = '@id("levels") permit (principal in Group::"finance-agents", action == Action::"setLogLevel", resource);'
+NO_LEVELS = '@id("levels") forbid (principal, action == Action::"setLogLevel", resource is McpServer);'
+NO_HEARING = '@id("deaf") forbid (principal, action == Action::"subscribe", resource is McpServer);'
 pytestmark = pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
 
 
@@ -54,7 +53,7 @@ async def test_changes_are_heard(company: Company) -> None:
     assert {type(first), type(second)} == {ResourceUpdated, ToolsListChanged}
     [found] = [found for found in company.records() if getattr(found.record, "method", "") == "subscriptions/listen"]
     assert found.record.action == "subscribe"  # type: ignore[union-attr]
-    assert {policy.id for policy in found.record.policies} == {"hear", "finance-read", "reports"}  # type: ignore[union-attr]
+    assert {policy.id for policy in found.record.policies} == {"finance-read", "reports"}  # type: ignore[union-attr]
 
 
 async def test_one_resource_that_may_not_be_read_refuses_the_whole(company: Company) -> None:
@@ -70,13 +69,13 @@ async def test_one_resource_that_may_not_be_read_refuses_the_whole(company: Comp
     assert [(record.action, record.resource.id) for record in denied] == [("readResource", f"ledger/{KEY}")]  # type: ignore[union-attr]
 
 
-async def test_nobody_hears_without_leave(company: Company) -> None:
-    company.policies["platform/documents.cedar"] = POLICY.split('@id("hear")')[0]
+async def test_nobody_hears_against_a_forbid(company: Company) -> None:
+    company.policies["platform/documents.cedar"] = POLICY + NO_HEARING
     async with through_gateway(company, Ledger()), mcp_client(company, mode="2026-07-28") as session:
         with pytest.raises(MCPError) as refused:
             async with session.listen(tools_list_changed=True):
                 pass
-    assert refused.value.error.data["reason"] == Reason.NO_PERMIT
+    assert refused.value.error.data["reason"] == Reason.FORBIDDEN
 
 
 async def test_a_subscription_ends_with_its_token(company: Company) -> None:
@@ -101,7 +100,7 @@ async def test_a_session_subscribes_to_what_it_may_read(company: Company) -> Non
 
 @pytest.mark.parametrize("permitted", [False, True])
 async def test_a_session_sets_its_log_level(company: Company, permitted: bool) -> None:
-    company.policies["platform/levels.cedar"] = LEVELS if permitted else ""
+    company.policies["platform/levels.cedar"] = "" if permitted else NO_LEVELS
     ledger = Ledger()
     async with through_gateway(company, ledger), mcp_client(company, mode="legacy") as session:
         if permitted:
@@ -109,13 +108,13 @@ async def test_a_session_sets_its_log_level(company: Company, permitted: bool) -
         else:
             with pytest.raises(MCPError) as refused:
                 await session.set_logging_level("info")
-            assert refused.value.error.data["reason"] == Reason.NO_PERMIT
+            assert refused.value.error.data["reason"] == Reason.FORBIDDEN
     assert ledger.calls == ([("SetLevelRequestParams", {"level": "info"})] if permitted else [])
 
 
 @pytest.mark.parametrize("permitted", [False, True])
 async def test_a_log_level_in_a_call_is_decided_beside_it(company: Company, permitted: bool) -> None:
-    company.policies["platform/levels.cedar"] = LEVELS if permitted else ""
+    company.policies["platform/levels.cedar"] = "" if permitted else NO_LEVELS
     ledger, told = Ledger(), []
 
     async def logged(params: LoggingMessageNotificationParams) -> None:
@@ -132,7 +131,7 @@ async def test_a_log_level_in_a_call_is_decided_beside_it(company: Company, perm
         else:
             with pytest.raises(MCPError) as refused:
                 await session.call_tool("tell", {}, meta=meta)
-            assert refused.value.error.data["reason"] == Reason.NO_PERMIT
+            assert refused.value.error.data["reason"] == Reason.FORBIDDEN
 
 
 async def test_a_kind_of_subscription_that_is_not_carried(company: Company) -> None:

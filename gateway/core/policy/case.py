@@ -18,7 +18,9 @@ from gateway.core.policy.facts import Facts, Undecided, gather, missing, using
 from gateway.core.reasons import Reason
 from gateway.core.registry import Registry
 
-_OPENING = ("discover", "notify", "listTools", "listResources", "listPrompts", "listTasks")
+_OPENING = (
+    "discover", "notify", "listTools", "listResources", "listPrompts", "listTasks", "subscribe", "setLogLevel",
+)  # fmt: skip
 _FROM_USE = frozenset((action, "McpServer") for action in _OPENING)
 _FROM_TOOL = frozenset((action, "McpTask") for action in ("getTask", "updateTask", "cancelTask"))
 _FROM_DELEGATION = frozenset({("discover", "Agent")})
@@ -66,6 +68,8 @@ def derivations(case: Case, bundle: Bundle) -> Iterator[Case]:
     asked = (case.facts.action, case.facts.resource.type)
     if asked in _FROM_DELEGATION:
         yield case.doing("delegate")
+    if asked == ("complete", "Prompt"):
+        yield case.doing("getPrompt")
     if asked in _FROM_TOOL:
         yield from _makers(case.facts, bundle)
     if asked in _FROM_USE:

@@ -6,14 +6,13 @@ from gateway.protocols.a2a.card_0_3 import with_0_3
 from gateway.protocols.a2a.http_json import is_http_json
 from gateway.protocols.a2a.http_status import bare
 from gateway.protocols.a2a.ids import Ids, named_ids, task_ids
-from gateway.protocols.a2a.methods import CARD_METHOD, CARRIED, SERVED
+from gateway.protocols.a2a.methods import CARD_METHOD, SERVED
 from gateway.protocols.a2a.parse import check_http, parse
 from gateway.protocols.a2a.push import webhook_of
 from gateway.protocols.a2a.refuse import refuse
 
 __all__ = [
     "CARD_METHOD",
-    "CARRIED",
     "SERVED",
     "Ids",
     "bare",

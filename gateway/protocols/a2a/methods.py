@@ -55,11 +55,3 @@ METHODS_0_3: Mapping[str, Method] = {
 }
 
 BY_VERSION: Mapping[str, Mapping[str, Method]] = {CURRENT: METHODS, UNVERSIONED: METHODS_0_3}
-
-CARRIED = frozenset(
-    {
-        CARD_METHOD, *METHODS, "message/send", "message/stream", "tasks/get", "tasks/cancel", "tasks/resubscribe",
-        "agent/getAuthenticatedExtendedCard",
-    }
-)  # fmt: skip
-"""What is forwarded. Any other known method is parsed, so that it is recorded, and then refused."""

@@ -21,12 +21,11 @@ from gateway.protocols.a2a.methods import (
     CARD_PATH,
     CURRENT,
     SERVED,
-    UNSUPPORTED_OPERATION,
     UNVERSIONED,
     VERSION_NOT_SUPPORTED,
     Method,
 )
-from gateway.protocols.a2a.push import webhook_of, without_secrets
+from gateway.protocols.a2a.push import IN_MESSAGE, OLDER, webhook_of, without_secrets
 from gateway.protocols.a2a.shapes import PARAMS, QUERY, normal
 from gateway.protocols.base import (
     INVALID_PARAMS,
@@ -45,8 +44,6 @@ from gateway.protocols.members import AmbiguousMemberError
 VERSION_HEADER = "a2a-version"
 VERSION_QUERY = "A2A-Version"
 MOST_ID_CHARS = 512
-OLDER_WEBHOOK = "pushNotificationConfig"
-"""How a message's configuration names one in 0.3."""
 
 
 def parse(incoming: Incoming, route: Route, limits: Limits) -> Call:
@@ -149,11 +146,11 @@ def _params(version: str, method: Method, request: Request) -> Mapping[str, Any]
     except AmbiguousMemberError as error:
         raise _invalid(f"params has {error}") from None
     if method.action == "delegate":
-        _check_message(params)
+        _check_message(params, version)
     return params
 
 
-def _check_message(params: Mapping[str, Any]) -> None:
+def _check_message(params: Mapping[str, Any], version: str) -> None:
     message, configuration = params.get("message"), params.get("configuration")
     if not isinstance(message, dict):
         raise _invalid("params.message is not an object")
@@ -166,9 +163,10 @@ def _check_message(params: Mapping[str, Any]) -> None:
         _check_id(reference, "params.message.referenceTaskIds")
     if not isinstance(configuration, dict | None):
         raise _invalid("params.configuration is not an object")
-    if (configuration or {}).get(OLDER_WEBHOOK) is not None:
-        detail = f"params.configuration.{OLDER_WEBHOOK} is not carried"
-        raise ProtocolError(Reason.NOT_SUPPORTED_YET, detail, code=UNSUPPORTED_OPERATION)
+    # Whoever reads both versions would take a webhook that nobody substituted.
+    foreign = IN_MESSAGE if version == UNVERSIONED else OLDER
+    if (configuration or {}).get(foreign) is not None:
+        raise _invalid(f"params.configuration.{foreign} is not of A2A {version}")
 
 
 def _target(method: Method, params: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Push notifications of A2A 1.0: the webhook that a call sets, configurations in answers, and what is delivered.
+"""Push notifications of A2A: the webhook that a call sets, configurations in answers, and what is delivered.
 
 Pure reading and rewriting. Doesn't decide where a webhook may lead, seal anything, or send.
 """
@@ -11,15 +11,19 @@ from msgspec import Struct, structs
 from gateway.core.errors import ProtocolError
 from gateway.core.model import Call, Uid
 from gateway.core.reasons import Reason
-from gateway.protocols.a2a.methods import CURRENT
+from gateway.protocols.a2a.methods import CURRENT, UNVERSIONED
 from gateway.protocols.a2a.results import EVENTS
 from gateway.protocols.a2a.shapes import STREAMED, normal
+from gateway.protocols.a2a.shapes_0_3 import KINDS
 from gateway.protocols.base import INVALID_PARAMS, INVALID_REQUEST
 from gateway.protocols.members import AmbiguousMemberError
 
 DELIVERY_METHOD = "PushNotification"
 """The name that records give a delivery; A2A has no such method."""
 IN_MESSAGE = "taskPushNotificationConfig"
+OLDER = "pushNotificationConfig"
+"""How messages and configurations of 0.3 name one."""
+ONE_CONFIG = ("createPushConfig", "getPushConfig")
 MOST_URL_CHARS, MOST_SECRET_CHARS = 2048, 1024
 
 
@@ -55,7 +59,7 @@ def webhook_of(call: Call) -> Webhook | None:
     return Webhook(
         url,
         _text(call, config, "token", MOST_SECRET_CHARS),
-        _text(call, authentication, "scheme", MOST_SECRET_CHARS),
+        _text(call, _one_scheme(call, authentication), "scheme", MOST_SECRET_CHARS),
         _text(call, authentication, "credentials", MOST_SECRET_CHARS),
     )
 
@@ -81,12 +85,29 @@ def with_configs(call: Call, value: Mapping[str, Any], restored: Callable[[str],
 
     ``restored`` takes the gateway's URL of a webhook. An answer of any other method stays as it is.
     """
+    if call.version == UNVERSIONED:
+        return _with_older(call, value, restored)
     if call.action == "listPushConfigs":
         found = [_restored(each, restored) for each in value["result"]["configs"]]
         return {**value, "result": {**value["result"], "configs": [each for each in found if each is not None]}}
-    if call.action in ("createPushConfig", "getPushConfig"):
+    if call.action in ONE_CONFIG:
         return {**value, "result": _restored(value["result"], restored)}
     return value
+
+
+def _with_older(call: Call, value: Mapping[str, Any], restored: Callable[[str], Webhook | None]) -> Mapping[str, Any]:
+    def opened(each: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        found = _restored(each[OLDER], restored)
+        if found is None or "authentication" not in found:
+            return None if found is None else {**each, OLDER: found}
+        offered = found["authentication"]
+        schemes = {"schemes": [offered["scheme"]] if "scheme" in offered else []}
+        kept = {name: text for name, text in offered.items() if name != "scheme"}
+        return {**each, OLDER: {**found, "authentication": {**schemes, **kept}}}
+
+    if call.action == "listPushConfigs":
+        return {**value, "result": [each for each in map(opened, value["result"]) if each is not None]}
+    return {**value, "result": opened(value["result"])} if call.action in ONE_CONFIG else value
 
 
 def read_delivery(value: Any, receiver: Uid) -> Call:
@@ -95,15 +116,22 @@ def read_delivery(value: Any, receiver: Uid) -> Call:
     Raises:
         ProtocolError: MESSAGE_INVALID.
     """
+    kind = value.get("kind") if isinstance(value, dict) else None
     try:
-        event = normal(value, STREAMED)
+        # Agents of 0.3 deliver tasks as they are, and those say their kind.
+        event = normal(value, KINDS[kind] if isinstance(kind, str) and kind in KINDS else STREAMED)
     except AmbiguousMemberError as error:
         raise _malformed(f"an event with {error}") from None
+    if kind in KINDS:
+        return _delivery(event, event.get("id" if kind == "task" else "taskId"), receiver)
     present = [name for name in EVENTS if isinstance(event, dict) and event.get(name) is not None]
     if len(present) != 1 or not isinstance(event[present[0]], dict):
         raise _malformed("not one task, message or update")
     inner = event[present[0]]
-    task = inner.get("id" if present[0] == "task" else "taskId")
+    return _delivery(event, inner.get("id" if present[0] == "task" else "taskId"), receiver)
+
+
+def _delivery(event: Mapping[str, Any], task: Any, receiver: Uid) -> Call:
     if not isinstance(task, str) or not task:
         raise _malformed("an event that names no task")
     return Call(
@@ -121,19 +149,33 @@ def read_delivery(value: Any, receiver: Uid) -> Call:
 
 def _config_of(call: Call) -> Any:
     params = call.message.get("params")
-    if not isinstance(params, Mapping) or call.version != CURRENT:
+    if not isinstance(params, Mapping):
         return None
+    older = call.version == UNVERSIONED
     if call.action == "createPushConfig":
-        return params
-    return (params.get("configuration") or {}).get(IN_MESSAGE) if call.action == "delegate" else None
+        return params.get(OLDER, ()) if older else params
+    holder = params.get("configuration") or {}
+    return holder.get(OLDER if older else IN_MESSAGE) if call.action == "delegate" else None
+
+
+def _one_scheme(call: Call, authentication: Mapping[str, Any]) -> Mapping[str, Any]:
+    """0.3 offers several schemes, of which the first is taken."""
+    schemes = authentication.get("schemes")
+    if call.version != UNVERSIONED or schemes is None:
+        return authentication
+    if not isinstance(schemes, list):
+        raise _invalid(call, "its authentication's schemes are not an array")
+    return {"scheme": schemes[0] if schemes else None}
 
 
 def _placed(call: Call, config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The call's parameters with another configuration."""
+    params, older = call.message["params"], call.version == UNVERSIONED
+    if call.action == "createPushConfig" and older:
+        return {**{name: params[name] for name in ("taskId", "metadata") if name in params}, OLDER: config}
     if call.action == "createPushConfig":
         return config
-    params = call.message["params"]
-    return {**params, "configuration": {**params["configuration"], IN_MESSAGE: config}}
+    return {**params, "configuration": {**params["configuration"], OLDER if older else IN_MESSAGE: config}}
 
 
 def _restored(config: Mapping[str, Any], restored: Callable[[str], Webhook | None]) -> Mapping[str, Any] | None:

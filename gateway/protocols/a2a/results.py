@@ -17,7 +17,7 @@ EVENTS = ("task", "message", "statusUpdate", "artifactUpdate")
 """Of which a sent message's answer, and each event of a stream, has one."""
 
 
-def read_result(call: Call, result: Any) -> Mapping[str, Any]:
+def read_result(call: Call, result: Any) -> Any:
     """The result of a call that is neither a card's nor refused; a task that was asked for is the one answered.
 
     Raises:
@@ -25,7 +25,9 @@ def read_result(call: Call, result: Any) -> Mapping[str, Any]:
     """
     if call.action == "deletePushConfig":
         # Some agents answer with null, some with an empty object; there is nothing to say.
-        return {}
+        return None if call.version == UNVERSIONED else {}
+    if call.version == UNVERSIONED and call.action in ("createPushConfig", "getPushConfig", "listPushConfigs"):
+        return _read_configs_0_3(call, result)
     if not isinstance(result, dict):
         raise malformed_answer("a result that is not an object")
     wanted = None if call.action in ("delegate", "listTasks") else call.target
@@ -54,6 +56,23 @@ def _read_0_3(method: str, result: Mapping[str, Any], wanted: str | None) -> Map
     named = _named(result, shapes_0_3.KINDS[kind])
     _check_event(kind, named, wanted)
     return named
+
+
+def _read_configs_0_3(call: Call, result: Any) -> Any:
+    """One configuration within its task's, or an array of them."""
+    found = result if call.action == "listPushConfigs" else [result]
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise malformed_answer("push notification configurations that are none")
+    named = [_named(each, shapes_0_3.SET_PUSH_CONFIG) for each in found]
+    for each in named:
+        _check_config({"taskId": call.target, **_config_in(each)}, call.target)
+    return named if call.action == "listPushConfigs" else named[0]
+
+
+def _config_in(holder: Mapping[str, Any]) -> Mapping[str, Any]:
+    config = holder.get("pushNotificationConfig")
+    task = {"taskId": holder["taskId"]} if "taskId" in holder else {}
+    return {**(config if isinstance(config, dict) else {}), **task}
 
 
 def _named(result: Mapping[str, Any], shape: Shape) -> dict[str, Any]:

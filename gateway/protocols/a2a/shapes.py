@@ -43,7 +43,13 @@ PUSH_CONFIG = Shape(
     members("tenant", "id", "taskId", "url", "token", "authentication"), {"authentication": AUTHENTICATION}
 )
 CONFIGURATION = Shape(
-    members("acceptedOutputModes", "taskPushNotificationConfig", "historyLength", "returnImmediately"),
+    members(
+        "acceptedOutputModes",
+        "taskPushNotificationConfig",
+        "pushNotificationConfig",
+        "historyLength",
+        "returnImmediately",
+    ),
     {"taskPushNotificationConfig": PUSH_CONFIG},
 )
 SEND = Shape(

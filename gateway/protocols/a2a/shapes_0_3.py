@@ -14,7 +14,7 @@ MESSAGE = Shape(
 AUTHENTICATION = Shape(members("schemes", "credentials"))
 PUSH_CONFIG = Shape(members("id", "url", "token", "authentication"), {"authentication": AUTHENTICATION})
 CONFIGURATION = Shape(
-    members("acceptedOutputModes", "blocking", "historyLength", "pushNotificationConfig"),
+    members("acceptedOutputModes", "blocking", "historyLength", "pushNotificationConfig", "taskPushNotificationConfig"),
     {"pushNotificationConfig": PUSH_CONFIG},
 )
 SEND = Shape(members("message", "configuration", "metadata"), {"message": MESSAGE, "configuration": CONFIGURATION})

@@ -226,10 +226,12 @@ def test_opening_a_server_follows_from_its_tools(kit, firm):
     assert [policy.id for policy in found.policies] == ["one"]
     reports = Uid("McpServer", "reports")
     assert verdict(kit, firm, [one_tool], kit.hop("analyst", "discover", reports)).reason == "no_permit"
-    assert verdict(kit, firm, [one_tool], kit.hop("analyst", "subscribe", LEDGER)).reason == "no_permit"
+    for action in ("subscribe", "setLogLevel", "listTasks"):
+        assert isinstance(verdict(kit, firm, [one_tool], kit.hop("analyst", action, LEDGER)), Permit)
+        assert verdict(kit, firm, [one_tool], kit.hop("analyst", action, reports)).reason == "no_permit"
 
 
-@pytest.mark.parametrize("action", ["discover", "notify", "listTools"])
+@pytest.mark.parametrize("action", ["discover", "notify", "listTools", "subscribe", "setLogLevel"])
 def test_explicit_policies_on_derived_actions_still_count(kit, firm, action):
     forbid = f'@id("no") forbid (principal, action == Action::"{action}", resource is McpServer);'
     assert verdict(kit, firm, [ALL, forbid], kit.hop("analyst", action, LEDGER)).reason == "forbidden"

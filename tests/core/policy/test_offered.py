@@ -100,3 +100,14 @@ def test_a_team_may_permit_a_set_that_is_all_its_own(kit, known):
     assert kit.loaded(kit.files(text, path="teams/finance/p.cedar"), known)
     (problem,) = kit.compile_bundle(kit.files(text, path="teams/platform/p.cedar"), kit.SCHEMA, known)
     assert "its own resources" in problem.message
+
+
+def test_a_prompt_is_completed_by_who_may_get_it_and_a_template_by_who_is_let(kit, known):
+    policy = '@id("p") permit (principal, action in [Action::"getPrompt", Action::"readResource"], resource);'
+    forbid = '@id("no") forbid (principal, action == Action::"complete", resource is Prompt);'
+    template = Uid("McpResource", "ledger/file:///reports/{name}")
+    assert [each.id for each in verdict(kit, known, policy, "complete", SUMMARY).policies] == ["p"]
+    assert verdict(kit, known, policy + forbid, "complete", SUMMARY).reason == "forbidden"
+    assert verdict(kit, known, policy, "complete", template).reason == "no_permit"
+    other = policy.replace("resource)", 'resource) when { resource is Prompt && resource.name == "audit" }')
+    assert verdict(kit, known, other, "complete", SUMMARY).reason == "no_permit"

@@ -165,3 +165,15 @@ def test_people_start_at_entry_points(kit, firm):
     assert permitted(call(kit, bundle, None, "delegate", Uid("Agent", "planner"))) == ["people-start-at-entry-points"]
     assert permitted(call(kit, bundle, None, "discover", Uid("Agent", "planner"))) == ["people-start-at-entry-points"]
     assert denied(call(kit, bundle, None, "delegate", Uid("Agent", "analyst"))) == ["no_permit"]
+
+
+def test_only_agents_that_are_tagged_for_it_set_webhooks(kit, firm):
+    registry = with_agents(firm, planner={"tags": {"webhooks": "true"}})
+    bundle = only(kit, registry, "platform/push.cedar")
+    agent = Uid("Agent", "auditor")
+    assert permitted(call(kit, bundle, "planner", "createPushConfig", agent)) == ["agents-with-webhooks-set-them"]
+    assert denied(call(kit, bundle, "analyst", "createPushConfig", agent)) == ["no_permit"]
+    for action in ("getPushConfig", "listPushConfigs", "deletePushConfig"):
+        assert permitted(call(kit, bundle, "analyst", action, agent)) == ["callers-see-and-delete-their-webhooks"]
+    assert permitted(call(kit, bundle, "analyst", "notify", agent)) == ["agents-notify-who-asked"]
+    assert denied(call(kit, bundle, "analyst", "notify", LEDGER)) == ["no_permit"]

@@ -8,7 +8,7 @@ from gateway.core.errors import UpstreamError
 from gateway.core.limits import Limits
 from gateway.core.model import Call, Route, Uid
 from gateway.core.reasons import Reason
-from gateway.protocols.a2a import CARRIED, Ids, classify, encode, filter_listing, named_ids, parse, task_ids
+from gateway.protocols.a2a import Ids, classify, encode, filter_listing, named_ids, parse, task_ids
 from gateway.protocols.a2a.methods import METHODS, METHODS_0_3
 from gateway.protocols.base import End, Incoming, Listing, Pass
 
@@ -242,7 +242,7 @@ NAMES = st.sampled_from(
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner), max_leaves=8)
 
 
-@given(result=VALUES, method=st.sampled_from(sorted(CARRIED)))
+@given(result=VALUES, method=st.sampled_from(sorted({*METHODS, *METHODS_0_3})))
 def test_any_value_is_classified_or_an_upstream_error(result: object, method: str) -> None:
     try:
         classified = classify(call(method), response(result))

@@ -10,7 +10,7 @@ from gateway.core.errors import ProtocolError
 from gateway.core.limits import Limits
 from gateway.core.model import Route, Uid
 from gateway.core.reasons import Reason
-from gateway.protocols.a2a import CARRIED, encode, parse
+from gateway.protocols.a2a import encode, parse
 from gateway.protocols.a2a.methods import METHODS, METHODS_0_3
 from gateway.protocols.a2a.push import Webhook, webhook_of, with_webhook
 from gateway.protocols.base import HttpError, Incoming
@@ -111,6 +111,8 @@ def test_every_known_method_is_a_call_that_can_be_recorded(a2a, method: str) -> 
 def test_every_known_method_of_0_3_too(a2a, method: str, header: str | None) -> None:
     known = METHODS_0_3[method]
     params = {"message": OLD_MESSAGE} if known.action == "delegate" else {known.task: "t1"} if known.task else {}
+    if known.action == "createPushConfig":
+        params |= {"pushNotificationConfig": {"url": "https://hook.test/"}}
     call = parse(a2a(method, params, headers={"a2a-version": header}), ROUTE, LIMITS)
     assert (call.version, call.action, call.target) == ("0.3", known.action, "t1" if known.task else "")
     assert dict(encode(call, trace={}).headers)["A2A-Version"] == "0.3"
@@ -136,10 +138,6 @@ def test_members_of_0_3_have_one_spelling(a2a) -> None:
     }  # fmt: skip
     twice = {**message, "taskId": "t1"}
     assert refused(a2a("message/send", {"message": twice}, headers=old)).reason is Reason.MESSAGE_INVALID
-
-
-def test_what_is_carried_is_known() -> None:
-    assert METHODS.keys() | METHODS_0_3.keys() | {"GetAgentCard"} >= CARRIED
 
 
 def test_there_are_no_notifications(a2a) -> None:
@@ -253,15 +251,17 @@ def test_webhooks_that_no_request_could_carry(a2a, config: object) -> None:
 @pytest.mark.parametrize(
     ("version", "method", "name"),
     [
-        ("0.3", "message/send", "pushNotificationConfig"),
-        ("0.3", "message/stream", "push_notification_config"),
+        ("0.3", "message/send", "taskPushNotificationConfig"),
+        ("0.3", "message/stream", "task_push_notification_config"),
+        ("1.0", "SendMessage", "pushNotificationConfig"),
+        ("1.0", "SendStreamingMessage", "push_notification_config"),
     ],
 )
-def test_webhooks_of_0_3_are_not_carried(a2a, version: str, method: str, name: str) -> None:
+def test_a_webhook_by_another_versions_name_is_refused(a2a, version: str, method: str, name: str) -> None:
     headers = {"a2a-version": version}
     params = {"message": MESSAGE, "configuration": {name: {"url": "https://evil.test/"}}}
     error = refused(a2a(method, params, headers=headers))
-    assert (error.reason, error.code) == (Reason.NOT_SUPPORTED_YET, -32004)
+    assert (error.reason, error.code) == (Reason.MESSAGE_INVALID, -32602)
     parse(a2a(method, {"message": MESSAGE, "configuration": {name: None}}, headers=headers), ROUTE, LIMITS)
 
 
