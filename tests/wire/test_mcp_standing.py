@@ -286,3 +286,21 @@ async def test_a_client_that_leaves_is_known_to_the_server(company: Company) -> 
         async with standing(wire, session):
             assert not ledger.unheard.is_set()
         await ledger.unheard.wait()
+
+
+async def test_the_end_of_the_session_ends_it_whatever_the_server_does(company: Company) -> None:
+    script = scripts(EVENTS)
+    async with (
+        asyncio.timeout(10),
+        scripted(company, "server/ledger", company.upstreams["ledger"], script),
+        running(company),
+        bare(company) as wire,
+    ):
+        session = await open_session(wire)
+        async with standing(wire, session) as stream:
+            headers = {name: str(value) for name, value in session.items()}
+            assert (await wire.http.delete(wire.url, headers=headers)).status_code == 202
+            assert await stream.rest() == []
+    [found] = opened(company)
+    assert found.outcome is not None
+    assert (found.outcome.reason, found.outcome.detail) == (Reason.LEASE_ENDED, "the client has ended the session")
