@@ -23,7 +23,7 @@ SCOPE = "finance.read finance.pay agents.ask reports.write"
 """What Maria's tokens carry; the gateway maps them to scopes of its own."""
 
 SERVERS = ("ledger", "reports")
-AGENTS = ("planner", "analyst", "auditor")
+AGENTS = ("planner", "analyst", "auditor", "clerk")
 GUEST = "guest"
 """A registered agent without a process: the identity for your own client."""
 

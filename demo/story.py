@@ -142,6 +142,12 @@ SCENES = (
         ),
     ),
     Scene(
+        "an agent with no code for chains, only stock tracing, reads the ledger",
+        PERMITTED,
+        maria_asks("short answer on operations"),
+        (("balance", 128_150), ("report", 2)),
+    ),
+    Scene(
         "a new agent, named in no policy, reads the ledger for Maria",
         PERMITTED,
         guest_reads,

@@ -10,13 +10,22 @@ SKILL = AgentSkill(
     name="Plan finance work",
     description="Answers finance questions with the help of other agents.",
     tags=["finance", "planning"],
-    examples=["balance of operations", "audit of operations", "second opinion on operations"],
+    examples=[
+        "balance of operations",
+        "audit of operations",
+        "second opinion on operations",
+        "short answer on operations",
+    ],
 )
+
+
+HELPERS = {"audit": "auditor", "short": "clerk"}
+"""Whose job it is, by the first word of the question; else the analyst's."""
 
 
 async def plan(workload: Workload, request: Request) -> Answer:
     """Give the question to the agent whose job it is; file what came back as a report."""
-    helper = "auditor" if request.text.startswith("audit") else "analyst"
+    helper = HELPERS.get(request.text.split()[0], "analyst")
     await request.say(f"planner asks the {helper}")
     answer = await ask(workload, helper, request.text, request.carried)
     if answer.refusal is not None:

@@ -35,6 +35,7 @@ from gateway.store.audit import SqlAuditLog
 from gateway.store.audit_file import AuditFile
 from gateway.store.bindings import SqlBindings
 from gateway.store.checkpoint_key import load_or_create
+from gateway.store.handles import SqlHandles
 from gateway.store.single_use import SqlSingleUse
 from gateway.store.sql import audit_path
 from gateway.store.state import open_state
@@ -216,6 +217,7 @@ def _gate(
         audit=audit,
         bindings=SqlBindings(state),
         single_use=SqlSingleUse(state),
+        handles=SqlHandles(state),
         tasks=SqlTaskOwners(state),
         pins=SqlToolPins(state),
         upstreams=upstreams,

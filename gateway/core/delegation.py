@@ -7,9 +7,10 @@ or ``_meta``. Doesn't verify signatures (``identity.tokens``) and doesn't store 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gateway.core.audit import token_digest
 from gateway.core.errors import HopError, TokenError
 from gateway.core.limits import Limits
-from gateway.core.model import Chain, Hop, HopToken, Peer, RootToken, Route, SpiffeId, User, Way
+from gateway.core.model import Chain, Hop, HopToken, Minted, Peer, RootToken, Route, SpiffeId, User, Way
 from gateway.core.ports import Binding
 from gateway.core.reasons import Reason
 from gateway.core.registry import Agent, Registry
@@ -193,6 +194,26 @@ def chain_claims(chain: Chain, user: User | None, limits: Limits) -> Mapping[str
     if user is not None:
         found |= _user_claims(user)
     return found
+
+
+def delegated(hop: Hop, minted: Minted, limits: Limits) -> HopToken:
+    """What the token minted for ``hop`` says of its chain: the same as reading its claims back."""
+    chain = hop.chain
+    return HopToken(
+        sub=chain.sub,
+        audience=hop.route.audience,
+        actors=chain.actors,
+        txn=chain.txn,
+        ceiling=minted.ceiling,
+        depth=chain.depth,
+        max_depth=min(chain.max_depth, limits.max_depth),
+        root_expires=chain.root_expires,
+        expires=minted.expires,
+        digest=token_digest(minted.token),
+        user=hop.user,
+        purpose=chain.purpose,
+        via=chain.via,
+    )
 
 
 def nest(actors: tuple[SpiffeId, ...]) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ the times and the certificate binding of a renewed token is new. Doesn't verify 
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from gateway.core import delegation
@@ -111,7 +112,7 @@ def presented(agent: Agent, token: ExchangedToken, route: Route, peer: Peer, reg
         )
     if now >= token.expires:
         raise TokenError(Reason.TOKEN_EXPIRED, "the token reached exp; renew it")
-    return chain
+    return msgspec.structs.replace(chain, until=token.expires)
 
 
 def claims(

@@ -161,6 +161,8 @@ class Chain(Struct, frozen=True):
     """The peer gateway of another trust domain that vouched for the chain; None for one that began here."""
     way: Way | None = None
     """How this hop's caller continued it; None where it begins here."""
+    until: int | None = None
+    """Unix seconds at which what was presented ends, where that is before the chain's own end."""
 
     @property
     def depth(self) -> int:

@@ -78,6 +78,26 @@ class TrustBundles(Protocol):
         ...
 
 
+class Handles(Protocol):
+    """Chains that go on in a trace, by the digest of their handle. What is kept is sealed, and never changes."""
+
+    async def keep(self, digest: str, sealed: str, expires: int, now: int) -> None:
+        """Keep a new handle's facts until ``expires``; times are Unix seconds.
+
+        Raises:
+            StoreError: it can't be kept; the delegation is not forwarded.
+        """
+        ...
+
+    async def find(self, digest: str, now: int) -> str | None:
+        """What was kept; None for an unknown handle or one that is over.
+
+        Raises:
+            StoreError: the store can't be asked; the call is refused.
+        """
+        ...
+
+
 class TaskOwners(Protocol):
     """Who created an A2A task; others see "not found"."""
 

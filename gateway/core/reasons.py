@@ -45,6 +45,8 @@ class Reason(StrEnum):
     CHAIN_EXPIRED = "chain_expired"
     DEPTH_EXCEEDED = "depth_exceeded"
     CONTINUATION_REFUSED = "continuation_refused"
+    HANDLE_UNKNOWN = "handle_unknown"
+    CHAIN_CONFLICT = "chain_conflict"
 
     TOKEN_REQUEST_INVALID = "token_request_invalid"
     GRANT_UNSUPPORTED = "grant_unsupported"
@@ -195,6 +197,16 @@ _MEANINGS: dict[Reason, Meaning] = {
         403,
         "the agent or the route doesn't continue chains in this way",
         "see continuation of the agent's registry entry and of the route's settings",
+    ),
+    Reason.HANDLE_UNKNOWN: Meaning(
+        403,
+        "the handle in the trace continues no chain of this agent here",
+        "pass on the trace of the delegation that is being worked on, and no other",
+    ),
+    Reason.CHAIN_CONFLICT: Meaning(
+        403,
+        "the request's token and the handle in its trace are of different chains",
+        "send the token and the trace of one delegation, or only one of the two",
     ),
     Reason.TOKEN_REQUEST_INVALID: Meaning(
         400, "the request to the token endpoint is not a valid one", "see the detail for the parameter"

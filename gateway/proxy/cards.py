@@ -19,6 +19,7 @@ from gateway.identity.signer import jwks_url
 from gateway.protocols.a2a import rewrite_card, with_0_3
 from gateway.protocols.base import End
 from gateway.protocols.jsonrpc import dump_json, malformed_answer, parse_answer
+from gateway.proxy import handles
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.exchange import Answer
 from gateway.proxy.forward import check_status, finish
@@ -73,7 +74,8 @@ async def extended(gate: Gate, passage: Passage, grant: Grant) -> Answer:
     route, call = grant.hop.route, grant.hop.call
     upstream, adapter = _upstream(passage, route), adapter_of(route.protocol)
     with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, server_of(upstream)) as span:
-        outgoing = adapter.encode(call, None, span.traceparent(), passage.snapshot)
+        trace = await handles.carried_on(gate, passage, grant, span.traceparent())
+        outgoing = adapter.encode(call, None, trace, passage.snapshot)
         found = await gate.upstreams.send(grant, upstream, outgoing, client_of(gate, passage), passage.limits)
         try:
             check_status(found, passage)

@@ -5,9 +5,10 @@ import msgspec
 from gateway.core import delegation, exchange
 from gateway.core.errors import HopError, TokenError
 from gateway.core.exchange import Exchanged
-from gateway.core.model import Chain, ExchangedToken, HopToken, Presented, RootToken, Route
+from gateway.core.model import Chain, ExchangedToken, HopToken, Presented, RootToken, Route, Way
 from gateway.core.reasons import Reason
-from gateway.proxy import crossing
+from gateway.core.registry import Agent
+from gateway.proxy import crossing, handles
 from gateway.proxy.gate import Gate, Passage
 
 
@@ -23,6 +24,9 @@ async def present(passage: Passage, route: Route) -> Presented:
     if authorization is not None:
         now, peer = passage.at // 1000, passage.exchange.peer
         return await passage.edition.tokens.verify(authorization, route, now, peer=peer)
+    if _takes_traces(passage.agent, route):
+        # The message, which isn't read yet, may hold the handle.
+        return None
     if passage.agent is None or route.user == "required":
         raise TokenError(Reason.TOKEN_MISSING, f"route {route.path} needs a token")
     return None
@@ -33,8 +37,12 @@ async def chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
 
     Raises:
         HopError, TokenError: the caller may not begin or continue a chain with it (``core.delegation``).
-        StoreError: the store of first presenters can't be asked.
+        StoreError: the store of first presenters, or that of handles, can't be asked.
     """
+    way: Way = "header"
+    delegated = await _delegated(gate, passage, route)
+    if delegated is not None and passage.presented is None:
+        passage.presented, way = delegated, "trace"
     agent, now, limits = passage.agent, passage.at // 1000, passage.limits
     match passage.presented:
         case RootToken() as root:
@@ -44,15 +52,60 @@ async def chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
             return delegation.begin(agent, root, binding, now, limits)
         case HopToken() as token if agent is not None:
             crossing.check_origin(passage, token)
-            return delegation.resume(agent, token, route, passage.snapshot.registry, now)
+            return delegation.resume(agent, token, route, passage.snapshot.registry, now, way=way)
         case ExchangedToken() as issued if agent is not None and passage.exchange.peer is not None:
             crossing.check_origin(passage, issued)
             if passage.exchange.peer.via is not None:
                 return crossing.brought(passage, issued, route, passage.exchange.peer.via)
             return exchange.presented(agent, issued, route, passage.exchange.peer, passage.snapshot.registry, now)
+        case None if agent is not None and route.user == "required":
+            raise TokenError(Reason.TOKEN_MISSING, f"route {route.path} needs a token, or the trace of a delegation")
         case None if agent is not None:
             return delegation.begin_without_user(agent, crossing.new_txn(gate), now, limits)
     raise HopError(Reason.CHAIN_HOLDER, "a hop token is continued over mutual TLS only")
+
+
+async def _delegated(gate: Gate, passage: Passage, route: Route) -> HopToken | None:
+    """The delegation that the handle in the request's trace stands for; None where none was sent.
+
+    A handle that leads nowhere must not become the beginning of a shorter chain.
+
+    Raises:
+        HopError: HANDLE_UNKNOWN, CHAIN_CONFLICT.
+        StoreError: the store of handles can't be asked.
+    """
+    agent, sent = passage.agent, handles.sent(passage)
+    if agent is None or not sent:
+        return None
+    if not _takes_traces(agent, route):
+        if passage.presented is None:
+            raise HopError(Reason.HANDLE_UNKNOWN, f"agent {agent.name} may not continue chains by trace here")
+        return None
+    if len(sent) > 1:
+        raise HopError(Reason.HANDLE_UNKNOWN, "the trace carries more than one handle")
+    (handle,) = sent
+    delegated = await handles.delegated(gate, agent.spiffe_id, handle, passage.at // 1000)
+    if delegated is None:
+        raise HopError(Reason.HANDLE_UNKNOWN, f"no chain of agent {agent.name} has the handle, or it is over")
+    if not _agree(passage.presented, delegated, agent):
+        raise HopError(Reason.CHAIN_CONFLICT, "the token is of another delegation than the handle in the trace")
+    return delegated
+
+
+def _agree(presented: Presented, delegated: HopToken, agent: Agent) -> bool:
+    """Whether a request's token, if it has one, is of the delegation that its trace carries."""
+    match presented:
+        case None:
+            return True
+        case HopToken(digest=digest):
+            return digest == delegated.digest
+        case ExchangedToken(txn=txn, actors=actors):
+            return (txn, actors) == (delegated.txn, (*delegated.actors, agent.spiffe_id))
+    return False
+
+
+def _takes_traces(agent: Agent | None, route: Route) -> bool:
+    return agent is not None and "trace" in agent.continuation and "trace" in route.continuation
 
 
 async def exchanged(

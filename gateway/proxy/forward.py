@@ -15,6 +15,7 @@ from gateway.core.reasons import Reason
 from gateway.protocols.base import HttpError
 from gateway.protocols.jsonrpc import parse_answer
 from gateway.protocols.sse import Comment, Event, SseParser, encode_comment, encode_event, encode_message
+from gateway.proxy import handles
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.exchange import Answer, Headers
 from gateway.proxy.gate import Gate, Passage, client_of
@@ -51,7 +52,8 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
         _check_streams(gate, passage, relay)
     with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, server_of(upstream)) as span:
         adapter = adapter_of(hop.route.protocol)
-        outgoing = adapter.encode(hop.call, passage.upstream_session, span.traceparent(), snapshot)
+        trace = await handles.carried_on(gate, passage, grant, span.traceparent())
+        outgoing = adapter.encode(hop.call, passage.upstream_session, trace, snapshot)
         with gate.metrics.stage("upstream"):
             answer = await gate.upstreams.send(grant, upstream, outgoing, client_of(gate, passage), passage.limits)
     try:

@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from gateway.core.errors import HopError
 from gateway.core.limits import Limits
 from gateway.core.model import Call, Chain, Hop, Presented, Route
-from gateway.core.ports import AuditLog, Bindings, Sealer, SingleUse, TaskOwners, ToolPins
+from gateway.core.ports import AuditLog, Bindings, Handles, Sealer, SingleUse, TaskOwners, ToolPins
 from gateway.core.reasons import Reason
 from gateway.core.registry import Agent
 from gateway.core.snapshot import Snapshot
@@ -43,6 +43,7 @@ class Gate:
     audit: AuditLog
     bindings: Bindings
     single_use: SingleUse
+    handles: Handles
     tasks: TaskOwners
     pins: ToolPins
     upstreams: Upstreams

@@ -16,8 +16,8 @@ class Lease:
         """Whether today's trust bundles vouch for the caller's connection."""
         self.ended: HopError | None = None
         self._close = close
-        ends = [hop.chain.root_expires] + ([] if hop.peer is None else [hop.peer.not_after])
-        self.until = min(ends)
+        ends = (hop.chain.root_expires, hop.chain.until, None if hop.peer is None else hop.peer.not_after)
+        self.until = min(end for end in ends if end is not None)
         """Unix seconds."""
 
     def end(self, detail: str) -> None:

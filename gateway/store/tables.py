@@ -103,3 +103,13 @@ trust_bundles = Table(
     Column("fetched", BigInteger, nullable=False),
 )
 """The last good bundle document of each trust domain; of the own one only sequence and digest."""
+
+handles = Table(
+    "handles",
+    state,
+    Column("digest", Text, primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+)
+"""Chains that go on in a trace: SHA-256 of the handle, and the delegation that only its agent's handle opens."""
+Index("handles_expires", handles.c.expires)

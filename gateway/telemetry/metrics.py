@@ -65,6 +65,9 @@ class Metrics:
             semconv.METRIC_TOOLS_CHANGED, "tool definitions found that are not approved", registry=registry
         )
         self._minted = Counter(semconv.METRIC_TOKENS_MINTED, "hop tokens minted", registry=registry)
+        self._token_requests = Counter(
+            semconv.METRIC_TOKEN_REQUESTS, "requests to the token endpoint", ["reason"], registry=registry
+        )
 
     def _state(self) -> None:
         registry = self._registry
@@ -145,6 +148,10 @@ class Metrics:
     def minted(self) -> None:
         """A hop token was signed."""
         self._minted.inc()
+
+    def token_requested(self, reason: Reason) -> None:
+        """The token endpoint answered: with a token (PERMITTED), or refused for ``reason``."""
+        self._token_requests.labels(reason.value).inc()
 
     def tool_changed(self) -> None:
         """A server listed a definition of a tool that is not the approved one; the tool is in quarantine."""

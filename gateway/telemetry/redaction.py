@@ -23,6 +23,7 @@ _SECRET_VALUE = re.compile(
     | e(?:yJ|yA|w[ok0])[A-Za-z0-9_=-]{8,}(?:\.[A-Za-z0-9_=-]*)*     # base64url of {": JOSE header or claims
     | (?<![A-Za-z0-9_-])                                           # any compact JWS, whatever its header
       [A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}
+    | \bhopgate=[A-Za-z0-9]{8,}                                     # a handle of a trace state
     | -----BEGIN\ [A-Z\ ]*PRIVATE\ KEY-----.*                       # PEM
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,

@@ -29,6 +29,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from gateway.core.reasons import Reason
+from gateway.protocols import tracestate
 from gateway.telemetry import semconv
 
 AttributeValue = str | bool | int | float | Sequence[str]
@@ -182,6 +183,8 @@ def remote_context(headers: Mapping[str, str], message: Mapping[str, object]) ->
     """The first valid W3C context of ``headers`` and ``message``, or an empty one, which begins a new trace."""
     for source in (headers, message):
         carrier = {name: value for name in _FIELDS if isinstance(value := source.get(name), str)}
+        # A handle is the caller's secret: spans are exported with their trace state.
+        carrier["tracestate"] = tracestate.stripped(carrier.get("tracestate", ""))
         context = _PROPAGATOR.extract(carrier, context=Context())
         if get_current_span(context) is not INVALID_SPAN:
             return context

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.ports import Bindings, SingleUse, TaskOwners, ToolPins, TrustBundles
+from gateway.core.ports import Bindings, Handles, SingleUse, TaskOwners, ToolPins, TrustBundles
 from gateway.store.bindings import SqlBindings
+from gateway.store.handles import SqlHandles
 from gateway.store.single_use import SqlSingleUse
 from gateway.store.state import open_state
 from gateway.store.task_owners import SqlTaskOwners
@@ -35,6 +36,7 @@ class Store:
     tool_pins: ToolPins
     single_use: SingleUse
     trust_bundles: TrustBundles
+    handles: Handles
 
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
@@ -60,6 +62,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> 
                 SqlToolPins(engine, clock),
                 SqlSingleUse(engine),
                 SqlTrustBundles(engine),
+                SqlHandles(engine),
             )
         finally:
             await engine.dispose()

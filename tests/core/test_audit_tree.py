@@ -93,3 +93,22 @@ def test_every_hop_is_in_the_tree_once_even_if_records_lie(facts: list[tuple[int
 
 def _ids(nodes: Sequence[Node]) -> list[str]:
     return [id for node in nodes for id in (node.record.id, *_ids(node.children))]
+
+
+def test_an_exchange_stands_between_the_delegation_and_the_hops_made_with_its_token() -> None:
+    asked, chain = ("planner",), ("planner", "analyst")
+    records = [
+        step("planner", asked, at=NOW),
+        replace(step("exchange", chain, "planner", NOW + 10), protocol="oauth", action="exchangeToken"),
+        replace(step("renewal", chain, "exchange", NOW + 20), protocol="oauth", action="exchangeToken"),
+        step("call", chain, "exchange", NOW + 15),
+        step("later", chain, "renewal", NOW + 30),
+        step("by-header", chain, "planner", NOW + 40),
+    ]
+    expected = [
+        ("planner", [("exchange", [("call", []), ("renewal", [("later", [])])]), ("by-header", [])]),
+    ]
+    for order in (records, records[::-1]):
+        roots = forest(order)
+        assert shape(roots) == expected
+        assert not any(node.detached for node in roots[0].children)

@@ -129,3 +129,8 @@ def test_long_text_and_deep_data_are_cut():
 
 def test_bytes_are_never_shown():
     assert redact({"body": b"secret"}) == {"body": "[6 bytes]"}
+
+
+def test_a_handle_is_hidden():
+    shown = redact_text("tracestate: vendor=1,hopgate=0123456789abcdef0123456789abcdef,other=2")
+    assert shown == f"tracestate: vendor=1,{HIDDEN},other=2"

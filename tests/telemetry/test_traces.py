@@ -201,3 +201,19 @@ def test_a_trace_that_is_not_sampled_is_passed_on_without_spans_of_its_stages():
     with tracing(1.0).hop_span("hop", {}) as hop, hop.child(semconv.SPAN_UPSTREAM) as upstream:
         assert hop.recording
         assert upstream.traceparent() != hop.traceparent()
+
+
+def test_a_handle_is_neither_exported_nor_passed_on(exported):
+    subject, exporter = exported
+    state = "vendor=1,hopgate=0123456789abcdef0123456789abcdef,other=2"
+    for headers, message in (
+        ({"traceparent": HEADER, "tracestate": state}, {}),
+        ({}, {"traceparent": META, "tracestate": state}),
+    ):
+        with subject.hop_span("hop", headers, message=message) as hop, hop.child("upstream") as child:
+            assert child.traceparent()["tracestate"] == "vendor=1,other=2"
+    for span in exporter.get_finished_spans():
+        assert span.context.trace_state.to_header() == "vendor=1,other=2"
+        assert span.parent.trace_state.to_header() == "vendor=1,other=2"
+    with subject.hop_span("hop", {"traceparent": HEADER, "tracestate": "hopgate=x"}) as hop:
+        assert "tracestate" not in hop.traceparent()

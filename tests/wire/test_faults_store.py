@@ -15,6 +15,7 @@ from gateway.core.audit import DecisionRecord, RefusedRecord
 from tests.company import Company
 from tests.gateways import Script, running, scripted, serving
 from tests.wire.agent import Bare, bare, refusal_of, sending
+from tests.wire.tracing import carrying, traced
 
 ANSWER = b'{"jsonrpc":"2.0","id":7,"result":{"message":{"messageId":"m","role":"ROLE_AGENT","parts":[]}}}'
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (
@@ -140,3 +141,19 @@ async def test_a_locked_state_store(company: Company) -> None:
     assert isinstance(refused.record, RefusedRecord)
     assert refused.record.reason == "store_unavailable"
     assert isinstance(permitted.record, DecisionRecord)
+
+
+async def test_a_handle_that_cannot_be_kept_or_looked_up(company: Company) -> None:
+    """A delegation whose chain could not go on isn't forwarded; a chain that can't be looked up isn't begun anew."""
+    traced(company, "analyst", "cron")
+    async with answering(company) as script, running(company), bare(company) as http:
+        assert await works(http), "the token's binding is known from here on"
+        with locked(company.directory / "hopgate.db"):
+            assert refusal_of(await http.post(sending("hello"))) == (503, 1503, "store_unavailable")
+            for agent in ("analyst", "cron"):
+                reply = await carrying(company, agent, f"hopgate={'0' * 32}")
+                assert (reply.status_code, reply.json()["error"]["data"]["reason"]) == (503, "store_unavailable")
+        assert len(script.requests) == 1
+    decided = company.records()[1]
+    assert decided.outcome is not None
+    assert decided.outcome.reason == "store_unavailable"

@@ -39,8 +39,19 @@ async def answer(gate: Gate, passage: Passage) -> Answer:
     Raises:
         HopError: whatever the request is refused for.
     """
-    exchange = passage.exchange
     passage.refused_as = token_request.refused
+    try:
+        issued = await _issued(gate, passage)
+    except HopError as error:
+        gate.metrics.token_requested(error.reason)
+        raise
+    gate.metrics.token_requested(Reason.PERMITTED)
+    passage.close()
+    return _answered(issued)
+
+
+async def _issued(gate: Gate, passage: Passage) -> Issued:
+    exchange = passage.exchange
     client = exchange.peer
     if client is None:
         raise HopError(Reason.TRUST_WITHDRAWN, "the certificate is no longer vouched for")
@@ -57,9 +68,7 @@ async def answer(gate: Gate, passage: Passage) -> Answer:
     passage.refused_as = partial(token_request.refused, credential=grant.credential)
     passage.action = grant.action
     _check_client(client, request)
-    issued = await grant.issue(gate, passage, client, request)
-    passage.close()
-    return _answered(issued)
+    return await grant.issue(gate, passage, client, request)
 
 
 def _check_client(client: Peer, request: TokenRequest) -> None:

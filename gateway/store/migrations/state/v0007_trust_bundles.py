@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "state_0007"
-down_revision = "state_0003"
+down_revision = "state_0005"
 
 
 def upgrade() -> None:
