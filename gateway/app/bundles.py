@@ -80,7 +80,7 @@ class Followed:
 class Bundles:
     """Follows the bundle endpoints of the settings; ``on_change`` gets the roots of all domains, whenever some change.
 
-    ``material`` is the gateway's own, by which an ``https_spiffe`` endpoint is met.
+    ``material`` is of the gateway's own source: its SVID meets an ``https_spiffe`` endpoint, its roots begin with it.
     """
 
     def __init__(
@@ -154,8 +154,9 @@ class Bundles:
         else:
             each.held, each.fetched, each.failures, each.detail = found, self._clock(), 0, "ok"
             self._telemetry.metrics.bundle_fetched(each.domain, each.fetched)
+            # A root that is gone is gone at once, however long the store takes.
+            self._tell()
             await self._keep(each, document)
-        self._tell()
 
     async def _keep(self, each: Followed, document: bytes) -> None:
         sequence = each.held.sequence if each.held is not None and each.held.sequence is not None else -1
@@ -183,7 +184,8 @@ class Bundles:
 
     def _tell(self) -> None:
         now = self._clock()
-        roots = {each.domain: each.roots(now) for each in self._followed}
+        # Before its first document a domain is believed by the own source's roots, if there are any.
+        roots = {each.domain: each.roots(now) for each in self._followed if each.held is not None}
         if roots != self._told:
             self._told = roots
             self._on_change(roots)

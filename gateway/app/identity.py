@@ -109,8 +109,8 @@ class Identity:
 
     @property
     def material(self) -> Material | None:
-        """What is in use; None where there is nothing at present."""
-        return self._held
+        """What comes of the own source, without anything fetched; None where there is nothing at present."""
+        return self._base
 
     def federate(self, fetched: Mapping[str, tuple[x509.Certificate, ...]]) -> None:
         """Believe these roots of other trust domains from now on; a domain without any is believed no longer."""

@@ -96,10 +96,10 @@ class BundleSource(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         ),
     ] = None
     least_seconds: Annotated[
-        int, Meta(ge=1, le=86_400, description="Least time between two fetches, whatever the document hints at.")
+        int, Meta(ge=1, le=86_400, description="Least time after a good fetch, whatever the document hints at.")
     ] = 60
     most_seconds: Annotated[
-        int, Meta(ge=1, le=86_400, description="Most time between two fetches, whatever the document hints at.")
+        int, Meta(ge=1, le=86_400, description="Most time after a good fetch, whatever the document hints at.")
     ] = 3600
     stale_seconds: Annotated[
         int,

@@ -184,7 +184,7 @@ def access_claims(
         "aud": resource,
         "iat": now,
         "nbf": now,
-        "exp": min(now + limits.access_ttl_seconds, chain.root_expires),
+        "exp": min(now + limits.exchange_ttl_seconds, chain.root_expires),
         "jti": jti,
         "scope": granted,
         "del_scope": granted,
@@ -236,4 +236,5 @@ def enter(
         parent=token.digest,
         reentry=token.actors[-1] in token.actors[:-1],
         via=token.via,
+        until=token.expires,
     )

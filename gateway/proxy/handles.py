@@ -50,6 +50,9 @@ async def carried_on(gate: Gate, passage: Passage, grant: Grant, trace: Mapping[
     agent = passage.snapshot.registry.agents.get(hop.route.name) if hop.route.protocol == "a2a" else None
     if agent is None or grant.minted is None or "trace" not in agent.continuation:
         return trace
+    if agent.upstream is not None and agent.upstream.gateway is not None:
+        # Behind a peer gateway it goes on with a chain there, and never comes here itself.
+        return trace
     handle = secrets.token_hex(HANDLE_BYTES)
     digest, facts = _digest(handle), delegation.delegated(hop, grant.minted, passage.limits)
     sealed = gate.sealer.seal(msgspec.json.encode(facts), _context(digest, agent.spiffe_id))

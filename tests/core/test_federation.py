@@ -36,7 +36,7 @@ PEER = PeerGateway(
     trust_domains=frozenset({"a.test", "c.test"}),
     users={"corp": "https://login.a.test"},
     scopes={"lesen": frozenset({"read"}), "alles": frozenset({"read", "ask", "pay"})},
-    max_depth=3,
+    max_depth=2,
 )
 
 
@@ -64,7 +64,10 @@ REGISTRY = Registry(
     by_spiffe_id={each.spiffe_id: name for name, each in AGENTS.items()},
     by_audience={},
 )
-ACTORS = st.lists(st.sampled_from([*KNOWN, *STRANGERS]), max_size=5).map(lambda found: tuple(map(SpiffeId, found)))
+FOREIGN = ("spiffe://a.test/planner", "spiffe://c.test/reviewer")
+ACTORS = st.one_of(*(st.lists(st.sampled_from(some), max_size=5) for some in (FOREIGN, (*KNOWN, *STRANGERS)))).map(
+    lambda found: tuple(map(SpiffeId, found))
+)
 SCOPES = st.frozensets(st.sampled_from(["lesen", "alles", "read", "ask", "pay", "admin"]))
 
 
@@ -141,7 +144,7 @@ ROUTE = Route("a2a", "analyst", "/a2a/analyst", "https://b.test/a2a/analyst", "h
     [
         ({"audience": "https://b.test/mcp/ledger"}, Reason.TOKEN_AUDIENCE),
         ({"expires": NOW}, Reason.TOKEN_EXPIRED),
-        ({"depth": 4}, Reason.DEPTH_EXCEEDED),
+        ({"depth": 3}, Reason.DEPTH_EXCEEDED),
         ({"actors": (SpiffeId("spiffe://b.test/analyst"),)}, Reason.CHAIN_FORGED),
         ({"actors": (SpiffeId("spiffe://d.test/planner"),)}, Reason.CHAIN_FORGED),
         ({"actors": (SpiffeId("spiffe://a.test/nobody"),)}, Reason.AGENT_UNREGISTERED),

@@ -164,8 +164,9 @@ async def test_a_stale_bundle_is_believed_no_longer(world: World) -> None:
 
 
 async def test_the_last_good_bundle_outlives_the_process_and_so_does_its_sequence(world: World) -> None:
-    async with following(world):
-        pass
+    async with following(world) as there:
+        # Asked again, it has kept what it was told before.
+        await there.served()
     async with endpoint(world.web, free_port()) as there:
         there.say(world.new, sequence=4)
         bundle = source(there, profile="https_web", ca_file=world.web.bundle)
@@ -203,6 +204,31 @@ async def test_a_spiffe_endpoint_proves_itself_by_the_roots_that_are_there(world
             there.show(new)
             there.say(world.new, sequence=2)
             await fresh(world.company)
+            assert not await world.admitted(world.old)
+
+
+async def test_a_spiffe_endpoint_begins_with_the_roots_of_the_own_source(world: World) -> None:
+    company, at = world.company, "spiffe://c.test/bundles"
+    own = company.svid("hopgate")
+    company.settings["identity"] = {
+        "trust_domain": company.domain,
+        "source": "pem",
+        "pem": {
+            "certificate": str(own.certificate),
+            "key": str(own.key),
+            "trust_bundles": {company.domain: str(own.bundle), "c.test": str(world.old.bundle)},
+        },
+    }
+    async with endpoint(world.issued(at, "old"), free_port()) as there:
+        there.raw = b"HTTP/1.1 503 Not yet\r\nContent-Length: 0\r\n\r\n"
+        bundle = source(there, profile="https_spiffe", spiffe_id=at)
+        company.settings["federation"] = {"bundles": {"c.test": bundle}}
+        async with running(company):
+            await bundles(company, "no bundle: ", "answered 503")
+            assert await world.admitted(world.old)
+            there.say(world.new, sequence=1)
+            await fresh(company)
+            assert await world.admitted(world.new)
             assert not await world.admitted(world.old)
 
 
