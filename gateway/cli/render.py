@@ -143,11 +143,12 @@ def _who(record: HopRecord) -> str:
     agent = record.agent
     if agent is None:
         return printable(record.user or "unknown")
+    proven = f" via {agent.via.spiffe_id}" if agent.via else " by JWT-SVID" if agent.proof == "jwt-svid" else ""
     if agent.name is None:
-        return printable(agent.spiffe_id)
+        return printable(agent.spiffe_id + proven)
     accountable = ", ".join(filter(None, (agent.owner_name or agent.owner, agent.team)))
     speaking = "" if agent.via is None else f" by {agent.via}"
-    return printable((f"{agent.name} ({accountable})" if accountable else agent.name) + speaking)
+    return printable((f"{agent.name} ({accountable})" if accountable else agent.name) + proven + speaking)
 
 
 def _why(record: HopRecord) -> str:

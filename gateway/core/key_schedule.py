@@ -65,7 +65,7 @@ def due(keys: Sequence[SealedKey], now: int, rotation: Rotation) -> int | None:
         return now
     newest = found[-1]
     ends = newest.signs_from + rotation.every
-    if newest.signs_from > now or now < ends - rotation.lead:
+    if now < ends - rotation.lead:
         return None
     return max(ends, now + rotation.lead)
 

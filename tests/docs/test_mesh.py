@@ -18,6 +18,7 @@ from gateway.core.reasons import Reason
 from gateway.identity.material import read_key_pair
 from tests.company import Company, free_port
 from tests.docs.pages import files
+from tests.gateways import HOPGATE
 from tests.peers.parts import require
 from tests.peers.process import started
 from tests.wire.delegate import delegated, delegates
@@ -98,6 +99,14 @@ async def test_the_record_and_the_token_name_the_caller_and_the_record_the_proxy
     )
     assert claims["act"] == {"sub": "spiffe://demo.test/agent/planner"}
     assert "x-forwarded-client-cert" not in mesh.ledger.headers[-1]
+
+
+async def test_hopgate_audit_names_both(mesh: Mesh) -> None:
+    assert (await mesh.ask("planner")).status_code == 200
+    command = [HOPGATE, "audit", "query", "--config", mesh.company.config, "--limit", "1"]
+    query = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    printed = (await query.communicate())[0].decode()
+    assert f"planner (Maria López, finance) via {PROXY}" in printed
 
 
 @pytest.mark.parametrize(
