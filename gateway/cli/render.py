@@ -143,7 +143,9 @@ def _who(record: HopRecord) -> str:
     agent = record.agent
     if agent is None:
         return printable(record.user or "unknown")
-    proven = f" via {agent.via.spiffe_id}" if agent.via else " by JWT-SVID" if agent.proof == "jwt-svid" else ""
+    proven = (
+        f" via {agent.forwarder.spiffe_id}" if agent.forwarder else " by JWT-SVID" if agent.proof == "jwt-svid" else ""
+    )
     if agent.name is None:
         return printable(agent.spiffe_id + proven)
     accountable = ", ".join(filter(None, (agent.owner_name or agent.owner, agent.team)))
