@@ -10,8 +10,17 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.app.parts import PartError, check_card_keys, host_names, issuers_of, prepare, signer_of, webhooks_of
-from gateway.app.peers import assertions_of, foreign_users, peer_files
+from gateway.app.parts import (
+    PartError,
+    check_card_keys,
+    host_names,
+    issuers_of,
+    peers_of,
+    prepare,
+    signer_of,
+    webhooks_of,
+)
+from gateway.app.peers import foreign_users, peer_files
 from gateway.app.telemetry import Telemetry
 from gateway.config.problems import Problems
 from gateway.config.settings import Settings
@@ -128,7 +137,7 @@ def edition_of(published: Published, signer: Signer, telemetry: Telemetry, clien
     return Edition(
         snapshot=snapshot,
         tokens=TokenVerifier(issuers, own, snapshot.limits.token_bytes, foreign_users(snapshot)),
-        assertions=assertions_of(settings, snapshot, client, telemetry.on_issuer_failure),
+        assertions=peers_of(settings, snapshot, client, telemetry.on_issuer_failure),
         signer=signer,
         documents=_documents(settings, signer),
         allowed={

@@ -10,6 +10,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gateway.app.peers import assertions_of, check_bundles
 from gateway.config.issuer_settings import IssuerSettings
 from gateway.config.load import load
 from gateway.config.problems import Problem, Problems
@@ -18,12 +19,16 @@ from gateway.config.settings import Settings
 from gateway.core.limits import Limits
 from gateway.core.model import Peer
 from gateway.core.registry import Registry
+from gateway.core.snapshot import Snapshot
+from gateway.identity.assertions import AssertionVerifier
 from gateway.identity.cards import CardError, pinned_key
 from gateway.identity.dev import ensure
 from gateway.identity.documents import DocumentError, issuer_tls
 from gateway.identity.issuers import ClaimNames, Discovery, Issuer, JwksFile, JwksUri, KeySource
-from gateway.identity.keysets import key_set
+from gateway.identity.keysets import OnFailure, key_set
 from gateway.identity.material import KeyPair, Material, MaterialError, read_bundles, read_key_pair
+from gateway.identity.peers import Client
+from gateway.identity.rotation import ClientIdentity
 from gateway.identity.seal import MIN_SECRET_BYTES, digest_key
 from gateway.identity.signer import Signer, SigningKeyError, generate_key_pem, load_signer
 from gateway.identity.tokens import TrustedIssuer
@@ -56,6 +61,8 @@ def check(published: Published, path: Path, environ: Mapping[str, str], now: flo
     parts: list[tuple[str, Callable[[], object]]] = [
         ("issuers", lambda: issuers_of(settings, lambda name, cause: None)),
         ("registry", lambda: check_card_keys(published.snapshot.registry)),
+        ("federation", lambda: peers_of(settings, published.snapshot, nobody, lambda name, cause: None)),
+        ("federation", lambda: check_bundle_files(settings)),
     ]
     if settings.identity.source == "pem":
         parts.append(("identity.pem", lambda: material_of(settings, now)))
@@ -71,6 +78,11 @@ def check(published: Published, path: Path, environ: Mapping[str, str], now: flo
         except PartError as error:
             problems.append(Problem(str(path), 0, key, str(error).removeprefix(f"{key}: ")))
     return (*problems, *_agent_problems(settings, path))
+
+
+def nobody() -> ClientIdentity:
+    """Who a gateway is that isn't running."""
+    raise MaterialError("nothing is fetched by a check")
 
 
 def _agent_problems(settings: Settings, path: Path) -> Iterator[Problem]:
@@ -156,6 +168,18 @@ def webhooks_of(settings: Settings, limits: Limits) -> Webhooks:
     with _named("webhooks.ca_file"):
         context = issuer_tls(None if ca_file is None else Path(ca_file))
     return Webhooks(context, tuple(map(ip_network, settings.webhooks.networks)), limits)
+
+
+def peers_of(settings: Settings, snapshot: Snapshot, client: Client, on_failure: OnFailure) -> AssertionVerifier:
+    """The verifier of peer gateways' assertions. Fetches nothing yet."""
+    with _named("federation"):
+        return assertions_of(settings, snapshot, client, on_failure)
+
+
+def check_bundle_files(settings: Settings) -> None:
+    """Whether every file by which trust bundles are fetched can be used."""
+    with _named("federation"):
+        check_bundles(settings)
 
 
 def check_card_keys(registry: Registry) -> None:

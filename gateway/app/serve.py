@@ -18,13 +18,13 @@ from gateway.app.editions import Editions, end_unvouched
 from gateway.app.identity import STARTING, Identity, Standing
 from gateway.app.ids import new_id
 from gateway.app.listeners import Ports, new_listeners, start
-from gateway.app.parts import PartError, sealing_secret
+from gateway.app.parts import PartError, check_bundle_files, sealing_secret
 from gateway.app.telemetry import Telemetry, open_telemetry
 from gateway.config.settings import Settings
 from gateway.config.watcher import changes
 from gateway.core.audit import CheckpointRecord, encode
 from gateway.core.errors import StoreError
-from gateway.identity.material import Material, MaterialError
+from gateway.identity.material import Material
 from gateway.identity.seal import AeadSealer, digest_key
 from gateway.proxy.gate import Gate
 from gateway.proxy.health import HealthListener, Readiness
@@ -183,11 +183,9 @@ async def _bundles(settings: Settings, identity: Identity, state: AsyncEngine, t
         return identity.material
 
     sources = settings.federation.bundles
+    check_bundle_files(settings)
     bundles = Bundles(sources, SqlTrustBundles(state), material, identity.federate, telemetry, time.time)
-    try:
-        await bundles.start()
-    except MaterialError as error:
-        raise PartError(f"federation.bundles: {error}") from None
+    await bundles.start()
     return bundles
 
 
