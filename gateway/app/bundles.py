@@ -104,7 +104,7 @@ class Bundles:
         """Take what an earlier process kept, as far as it isn't stale.
 
         Raises:
-            MaterialError: a bootstrap file can't be used.
+            MaterialError: a bootstrap file can't be used; ``app.peers`` checks them before.
         """
         for each in self._followed:
             if each.source.bootstrap is not None:

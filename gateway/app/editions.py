@@ -11,8 +11,16 @@ from pathlib import Path
 import msgspec
 
 from gateway.app.administering import admin_edition
-from gateway.app.parts import PartError, check_card_keys, host_names, issuers_of, prepare, webhooks_of
-from gateway.app.peers import assertions_of, foreign_users, peer_files
+from gateway.app.parts import (
+    PartError,
+    check_card_keys,
+    host_names,
+    issuers_of,
+    peers_of,
+    prepare,
+    webhooks_of,
+)
+from gateway.app.peers import foreign_users, peer_files
 from gateway.app.signing import Signing
 from gateway.app.telemetry import Telemetry
 from gateway.app.third_parties import terms_of
@@ -160,7 +168,7 @@ def edition_of(published: Published, signer: Signer, telemetry: Telemetry, clien
     return Edition(
         snapshot=snapshot,
         tokens=TokenVerifier(issuers, own, snapshot.limits.token_bytes, foreign_users(snapshot)),
-        assertions=assertions_of(settings, snapshot, client, telemetry.on_issuer_failure),
+        assertions=peers_of(settings, snapshot, client, telemetry.on_issuer_failure),
         signer=signer,
         documents=_documents(settings, signer, snapshot),
         allowed={

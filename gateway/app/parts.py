@@ -11,6 +11,7 @@ from pathlib import Path
 from ssl import SSLContext
 from urllib.parse import urlsplit
 
+from gateway.app.peers import assertions_of, check_bundles
 from gateway.config.issuer_settings import IssuerSettings
 from gateway.config.jwt_svid_settings import JwtSvidSettings
 from gateway.config.load import load
@@ -20,14 +21,18 @@ from gateway.config.settings import Settings
 from gateway.core.limits import Limits
 from gateway.core.model import Peer
 from gateway.core.registry import Registry
+from gateway.core.snapshot import Snapshot
+from gateway.identity.assertions import AssertionVerifier
 from gateway.identity.cards import CardError, pinned_key
 from gateway.identity.dev import ensure
 from gateway.identity.documents import DocumentError, issuer_tls
 from gateway.identity.issuers import ClaimNames, Discovery, Issuer, JwksFile, JwksUri, KeySource
 from gateway.identity.jwks import Keys
 from gateway.identity.jwt_svid import read_bundle
-from gateway.identity.keysets import key_set
+from gateway.identity.keysets import OnFailure, key_set
 from gateway.identity.material import KeyPair, Material, MaterialError, read_bundles, read_key_pair
+from gateway.identity.peers import Client
+from gateway.identity.rotation import ClientIdentity
 from gateway.identity.seal import MIN_SECRET_BYTES, digest_key
 from gateway.identity.signer import Signer, generate_key_pem, load_signer
 from gateway.identity.signing_key import SigningKeyError
@@ -62,6 +67,8 @@ def check(published: Published, path: Path, environ: Mapping[str, str], now: flo
         ("issuers", lambda: issuers_of(settings, lambda name, cause: None)),
         ("registry", lambda: check_card_keys(published.snapshot.registry)),
         ("registry", lambda: third_party_contexts(published.snapshot.registry)),
+        ("federation", lambda: peers_of(settings, published.snapshot, nobody, lambda name, cause: None)),
+        ("federation", lambda: check_bundle_files(settings)),
     ]
     if settings.identity.source == "pem":
         parts.append(("identity.pem", lambda: material_of(settings, now)))
@@ -80,6 +87,11 @@ def check(published: Published, path: Path, environ: Mapping[str, str], now: flo
         except PartError as error:
             problems.append(Problem(str(path), 0, key, str(error).removeprefix(f"{key}: ")))
     return (*problems, *_agent_problems(settings, path))
+
+
+def nobody() -> ClientIdentity:
+    """Who a gateway is that isn't running."""
+    raise MaterialError("nothing is fetched by a check")
 
 
 def _agent_problems(settings: Settings, path: Path) -> Iterator[Problem]:
@@ -205,6 +217,18 @@ def third_party_contexts(registry: Registry) -> Mapping[str | None, SSLContext]:
                 f"registry: servers.{name}.upstream.ca_file: no PEM certificates in {third.ca_file}"
             ) from None
     return found
+
+
+def peers_of(settings: Settings, snapshot: Snapshot, client: Client, on_failure: OnFailure) -> AssertionVerifier:
+    """The verifier of peer gateways' assertions. Fetches nothing yet."""
+    with _named("federation"):
+        return assertions_of(settings, snapshot, client, on_failure)
+
+
+def check_bundle_files(settings: Settings) -> None:
+    """Whether every file by which trust bundles are fetched can be used."""
+    with _named("federation"):
+        check_bundles(settings)
 
 
 def check_card_keys(registry: Registry) -> None:

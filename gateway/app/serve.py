@@ -21,7 +21,7 @@ from gateway.app.identity import STARTING, Identity, Standing
 from gateway.app.ids import new_id
 from gateway.app.jwt_svids import JwtAuthorities
 from gateway.app.listeners import Ports, new_listeners, start
-from gateway.app.parts import PartError, sealing_secret
+from gateway.app.parts import PartError, check_bundle_files, sealing_secret
 from gateway.app.revoking import Revoking
 from gateway.app.signing import Signing
 from gateway.app.telemetry import Telemetry, open_telemetry
@@ -33,7 +33,7 @@ from gateway.core.errors import StoreError
 from gateway.core.model import SpiffeId
 from gateway.identity.flights import owning
 from gateway.identity.jwt_svid import JwtSvids
-from gateway.identity.material import Material, MaterialError
+from gateway.identity.material import Material
 from gateway.identity.mint_cache import MintCache
 from gateway.identity.seal import AeadSealer, digest_key
 from gateway.proxy.callers import Mesh
@@ -223,11 +223,9 @@ async def _bundles(settings: Settings, identity: Identity, state: AsyncEngine, t
         return identity.material
 
     sources = settings.federation.bundles
+    check_bundle_files(settings)
     bundles = Bundles(sources, SqlTrustBundles(state), material, identity.federate, telemetry, time.time)
-    try:
-        await bundles.start()
-    except MaterialError as error:
-        raise PartError(f"federation.bundles: {error}") from None
+    await bundles.start()
     return bundles
 
 

@@ -20,7 +20,7 @@ import pytest_asyncio
 from gateway.core.audit import DecisionRecord, RefusedRecord
 from gateway.identity.signer import generate_key_pem, load_signer
 from tests.company import Company
-from tests.federation.sides import ANALYST, GATEWAY_B, PLANNER, Sides, everyone, reason_of, sides
+from tests.federation.sides import ANALYST, GATEWAY_B, PLANNER, RENEWED, Sides, everyone, peer, reason_of, sides
 from tests.wire.agent import answer_of, asking, heard, said, sending
 from tests.wire.mcp_calls import Wire, bare, call, post, refusal_of
 
@@ -33,8 +33,16 @@ INVALID = "invalid_grant"
 async def found(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sides]:
     pair = sides(tmp_path_factory.mktemp("sides"))
     pair.b.settings["federation"]["peers"]["a"]["max_depth"] = 2
+    other = third(pair)
+    pair.pem(pair.b, pair.a, other)
+    pair.b.settings["federation"]["peers"]["c"] = peer(other)
     async with everyone(pair):
         yield pair
+
+
+def third(found: Sides) -> Company:
+    """Another company, whose gateway b.test believes as much as a.test's."""
+    return Company(found.b.directory.parent / "c", "c.test")
 
 
 async def token_of(found: Sides, **changes: Any) -> str:
@@ -169,6 +177,16 @@ async def test_a_token_in_other_hands_or_at_another_route(found: Sides) -> None:
     async with bringing(found, token) as http:
         reply = await post(Wire(http, f"{found.b.data_url}/mcp/ledger"), call("read_balance"))
     assert refusal_of(reply)[::2] == (401, "token_audience")
+
+
+async def test_what_one_gateway_redeemed_no_other_brings(found: Sides) -> None:
+    other, token, stolen = third(found), await token_of(found), found.assertion()
+    assert await say(found, token, of=other) == (403, "chain_holder")
+    reply = await found.redeem(stolen, of=other)
+    assert reason_of(reply) == (400, INVALID, "chain_holder")
+    assert await say(found, token, by=RENEWED) == (403, "chain_holder"), "its own other certificate neither"
+    assert reason_of(await found.redeem(stolen, by=RENEWED)) == (400, INVALID, "chain_holder")
+    assert await say(found, token) == (200, "")
 
 
 async def test_a_gateway_has_no_chain_of_its_own(found: Sides) -> None:

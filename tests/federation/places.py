@@ -57,6 +57,12 @@ def namespaces() -> Iterator[Place]:
     require("ip")
     if os.geteuid() != 0:
         refuse("network namespaces need root; left out: that each host reaches only what it should")
+    probe = subprocess.run(
+        ["ip", "netns", "add", f"hopgate-{os.getpid()}"], capture_output=True, text=True, check=False
+    )
+    if probe.returncode != 0:
+        refuse(f"{probe.stderr.strip()}; left out: that each host reaches only what it should")
+    subprocess.run(["ip", "netns", "delete", f"hopgate-{os.getpid()}"], check=False)
     names = {host: f"hopgate-{os.getpid()}-{number}" for number, host in enumerate(HOSTS)}
     place = Place({host: f"10.77.0.{number}" for number, host in enumerate(HOSTS, 1)}, names)
     made: list[str] = []

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.identity.assertions import ASSERTION_TYPE, GRANT_TYPE
-from gateway.identity.dev import IssuedFiles
+from gateway.identity.dev import IssuedFiles, issue_svid
 from gateway.identity.signer import Signer, generate_key_pem, load_signer
 from gateway.identity.svid import thumbprint
 from tests.company import SCOPES, Company
@@ -27,6 +27,7 @@ from tests.wire.agent import Agent
 from tests.wire.ledger import Ledger
 
 A, B = "a.test", "b.test"
+RENEWED = "renewed"
 PLANNER, ANALYST = f"spiffe://{A}/agent/planner", f"spiffe://{B}/agent/analyst"
 GATEWAY_A, GATEWAY_B = f"spiffe://{A}/hopgate", f"spiffe://{B}/hopgate"
 FOREIGN_SCOPES = {scope: [scope] for scope in SCOPES if scope != "ledger/pay"}
@@ -101,12 +102,18 @@ class Sides:
         async with httpx2.AsyncClient(verify=self.tls(of or self.a, by), timeout=20) as http:
             return await http.post(f"{self.b.data_url}/oauth/token", data=form)
 
-    def tls(self, company: Company, path: str) -> Any:
-        """As ``path`` of the company, towards b.test."""
-        files = company.svid(path)
+    def tls(self, company: Company, path: str) -> ssl.SSLContext:
+        """As ``path`` of the company, towards b.test; ``renewed`` is its gateway with another certificate."""
+        files = company.svid(path) if path != RENEWED else renewed(company)
         context = ssl.create_default_context(cafile=str(self.b.svid("hopgate").bundle))
         context.load_cert_chain(files.certificate, files.key)
         return context
+
+
+def renewed(company: Company) -> IssuedFiles:
+    """Another certificate of the company's gateway."""
+    spiffe_id = f"spiffe://{company.domain}/hopgate"
+    return issue_svid(company.ca, spiffe_id, company.directory / "svids", RENEWED, hosts=("127.0.0.1",))
 
 
 def sides(directory: Path) -> Sides:
