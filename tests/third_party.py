@@ -48,6 +48,7 @@ class Tracker:
     resource: str = ""
     """What its metadata says of it, where not its URL."""
     seen: list[dict[str, str]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     """Tokens that it takes no longer."""
     closed: bool = False
@@ -105,7 +106,13 @@ class Tracker:
         async def recorded(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "http" and scope["path"] == "/mcp":
                 self.seen.append({name.decode(): value.decode() for name, value in scope["headers"]})
-            await inner(scope, receive, send)
+
+            async def received() -> Any:
+                message = await receive()
+                self.bodies.append(message.get("body", b""))
+                return message
+
+            await inner(scope, received, send)
 
         return recorded
 

@@ -23,6 +23,8 @@ ROOT = Path(str(gateway.__file__)).parent
 REMEMBERED = {
     "identity/jose.py:parse_protected": "the protected header itself: says the same to everyone",
     "identity/jwks.py:Recent": "digest of the whole token, signature included, in the keys of one issuer",
+    "identity/upstream_oauth.py:Recent": "the server and the whole client of its issuer; users' tokens are never in it",
+    "identity/resource_metadata.py:Recent": "the upstream's URL and the whole client: says only that they agree",
     "store/bindings.py:Recent": "digest of the whole root token",
     "core/policy/entities.py:Recent": "the exact text of all entities of the question",
     "protocols/jsonrpc.py:_decoder": "the limit of digits: no caller's",
