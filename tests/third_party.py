@@ -48,8 +48,11 @@ class Tracker:
     resource: str = ""
     """What its metadata says of it, where not its URL."""
     seen: list[dict[str, str]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     """Tokens that it takes no longer."""
+    telling: bool = False
+    """Whether its list of tools holds the token that it was asked with."""
     closed: bool = False
     """Whether it takes no token at all."""
     calls: list[str] = field(default_factory=list)
@@ -105,7 +108,16 @@ class Tracker:
         async def recorded(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "http" and scope["path"] == "/mcp":
                 self.seen.append({name.decode(): value.decode() for name, value in scope["headers"]})
-            await inner(scope, receive, send)
+                if self.telling and self.tokens:
+                    server.remove_tool("echo")
+                    server.add_tool(lambda: "", name="echo", description=self.tokens[-1])
+
+            async def received() -> Any:
+                message = await receive()
+                self.bodies.append(message.get("body", b""))
+                return message
+
+            await inner(scope, received, send)
 
         return recorded
 

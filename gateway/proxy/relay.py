@@ -87,11 +87,14 @@ class Relay:
         if taken is None:
             return None
         shown = self._adapter.present(self.hop.call, taken)
-        self._bytes += len(self._checked(dump_json(shown.value)))
+        self._bytes += len(dump_json(shown.value))
         return shown
 
     async def _take(self, value: Any) -> Any | None:
         self._events += 1
+        # Before anything of the message is recorded, pinned or shown.
+        if self._secret and self._secret in dump_json(value):
+            raise UpstreamError(Reason.UPSTREAM_ECHO, "the upstream sends back the credential that it was sent")
         classified = self._adapter.classify(self.hop.call, value)
         if self.protocol == "mcp":
             related = mcp.related_task(value)
@@ -128,14 +131,9 @@ class Relay:
             raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the body is not the answer to the request")
         self.ended = True
         shown = self._adapter.present(self.hop.call, taken)
-        body = self._checked(dump_json(shown.value))
+        body = dump_json(shown.value)
         self._bytes += len(body)
         return status if shown.status is None else shown.status, body
-
-    def _checked(self, body: bytes) -> bytes:
-        if self._secret and self._secret in body:
-            raise UpstreamError(Reason.UPSTREAM_ECHO, "the upstream sends back the credential that it was sent")
-        return body
 
     def end_empty(self) -> None:
         """The upstream sent no body: right for a notification, and only there."""

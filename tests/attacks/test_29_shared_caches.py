@@ -25,6 +25,8 @@ REMEMBERED = {
     "identity/jose.py:parse_protected": "the protected header itself: says the same to everyone",
     "identity/jwks.py:Recent": "digest of the whole token, signature included, in the keys of one issuer",
     "identity/mint_cache.py:OrderedDict": "all that the token says; dropped with its key, and with each epoch",
+    "identity/upstream_oauth.py:Recent": "the server and the whole client of its issuer; users' tokens are never in it",
+    "identity/resource_metadata.py:Recent": "the upstream's URL and the whole client: says only that they agree",
     "store/bindings.py:Recent": "digest of the whole root token",
     "store/live_chains.py:Recent": "user, agent and chain: only what this process has stored itself",
     "core/policy/entities.py:Recent": "the exact text of all entities of the question",

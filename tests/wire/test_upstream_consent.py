@@ -11,6 +11,7 @@ from mcp.shared.exceptions import UrlElicitationRequiredError
 from mcp_types import ElicitRequestURLParams, ElicitResult
 
 from gateway.core.reasons import Reason
+from gateway.protocols.mcp import elicitation
 from tests.gateways import mcp_client, running
 from tests.peers.oidc import token_answer
 from tests.third_party import consent_world
@@ -37,6 +38,7 @@ async def test_the_official_client_is_asked_opens_the_link_and_the_call_goes_on(
     assert (answer.structured_content, again.structured_content) == ({"result": "maria-there"},) * 2
     assert [params.mode for params in asked] == ["url"]
     assert asked[0].url.startswith(f"{world.company.public_url}/oauth/consent?ticket=")
+    assert elicitation.KEY.encode() not in b"".join(world.tracker.bodies), "what was asked by the gateway is its own"
     [sent] = world.tracker.tokens
     claims = jwt.decode(sent, options={"verify_signature": False})
     assert (claims["sub"], claims["aud"], claims["iss"]) == ("maria-there", world.tracker.url, world.third)

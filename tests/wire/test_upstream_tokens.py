@@ -12,7 +12,7 @@ from tests.e2e.test_trace import collecting
 from tests.gateways import running
 from tests.third_party import consent_world, everything_said
 from tests.wire.consenting import consent, link_of, who
-from tests.wire.mcp_calls import answer_of, bare, call, post, refusal_of
+from tests.wire.mcp_calls import answer_of, bare, call, modern, post, refusal_of
 
 
 async def test_many_calls_renew_once_and_refresh_tokens_rotate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,3 +119,14 @@ async def test_an_upstream_that_shows_the_token_to_its_caller_is_not_passed_on(t
             refused = await post(wire, call("echo"))
     assert refusal_of(refused) == (502, 1502, Reason.UPSTREAM_ECHO)
     assert not any(token in refused.text for token in world.tracker.tokens)
+
+
+async def test_nor_is_one_that_hides_it_in_its_tools_and_nothing_of_that_is_kept(tmp_path: Path) -> None:
+    async with consent_world(tmp_path, stateless=True, telling=True) as world, running(world.company):
+        await consent(world)
+        async with bare(world.company, server="tracker", token=await world.token()) as wire:
+            refused = await post(wire, modern("tools/list"))
+    assert refusal_of(refused) == (502, 1502, Reason.UPSTREAM_ECHO)
+    said = everything_said(world.company) + refused.text
+    assert world.tracker.tokens
+    assert not any(token in said for token in world.tracker.tokens)
