@@ -33,10 +33,9 @@ async def chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
     """
     registry, presented = passage.snapshot.registry, passage.presented
     # Before anything is bound: what is revoked leaves no trace but its record.
-    await gate.revoked.make_current()
-    gate.revoked.check(keys_before(presented, passage.agent, route, registry))
+    await gate.revoked.check(keys_before(presented, passage.agent, route, registry))
     chain = await _chain_of(gate, passage, route)
-    gate.revoked.check(keys_after(chain, presented, route, registry))
+    await gate.revoked.check(keys_after(chain, presented, route, registry))
     return chain
 
 
