@@ -88,8 +88,7 @@ def _office(
     settings: Settings, edition: Callable[[], AdminEdition], gate: Gate, revoking: Revoking, telemetry: Telemetry
 ) -> Office:
     async def check_revoked(principal: Principal) -> None:
-        await gate.revoked.make_current()
-        gate.revoked.check(_keys(principal), halted=False)
+        await gate.revoked.check(_keys(principal), halted=False)
 
     return Office(
         edition=edition,

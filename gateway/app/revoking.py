@@ -11,7 +11,6 @@ from gateway.core.errors import HopError, StoreError
 from gateway.core.ports import Revocations
 from gateway.core.reasons import Reason
 from gateway.proxy.gate import Gate
-from gateway.proxy.lease import Lease
 from gateway.proxy.revoked import Revoked, keys_of_lease
 
 POLL_SECONDS = 0.25
@@ -51,7 +50,7 @@ class Revoking:
         except StoreError as error:
             self._failed(error)
             if not self.revoked.current:
-                _end(gate, all_of_them=True)
+                _end(gate, HopError(Reason.REVOCATIONS_UNKNOWN, error.detail))
             return
         if self._failing:
             self._telemetry.log.info("revocations", detail="ok", epoch=self.revoked.view.epoch)
@@ -73,18 +72,10 @@ class Revoking:
         self._failing = True
 
 
-def _end(gate: Gate, *, all_of_them: bool = False) -> None:
-    """End open streams and cut off waiting hops that are revoked, or of which nobody can tell whether they are."""
+def _end(gate: Gate, why: HopError | None = None) -> None:
+    """End open streams and cut off waiting hops: all of them for ``why``, or those that are revoked."""
+    registry = gate.edition().snapshot.registry
     for lease in (*gate.leases, *gate.waiting):
-        why = HopError(Reason.REVOCATIONS_UNKNOWN, "the state store does not answer") if all_of_them else None
-        why = why or _revoked(gate, lease)
-        if why is not None:
-            lease.revoke(why)
-
-
-def _revoked(gate: Gate, lease: Lease) -> HopError | None:
-    try:
-        gate.revoked.check(keys_of_lease(lease, gate.edition().snapshot.registry))
-    except HopError as error:
-        return error
-    return None
+        refusal = why or gate.revoked.refusal(keys_of_lease(lease, registry))
+        if refusal is not None:
+            lease.revoke(refusal)

@@ -234,8 +234,10 @@ class Revocations(Protocol):
         """
         ...
 
-    async def epoch(self) -> int:
-        """Grows with every change, whoever made it. Doesn't wait for writers.
+    async def epoch(self) -> tuple[int, float]:
+        """The epoch, which grows with every change, whoever made it, and when it was read (``time.monotonic``).
+
+        Doesn't wait for writers. A new store's is 0.
 
         Raises:
             StoreError: the store can't be asked.

@@ -44,10 +44,9 @@ async def chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
     """
     registry = passage.snapshot.registry
     # Before anything is bound: what is revoked leaves no trace but its record.
-    await gate.revoked.make_current()
-    gate.revoked.check(keys_before(passage.presented, passage.agent, route, registry))
+    await gate.revoked.check(keys_before(passage.presented, passage.agent, route, registry))
     chain = await _chain_of(gate, passage, route)
-    gate.revoked.check(keys_after(chain, passage.presented, route, registry))
+    await gate.revoked.check(keys_after(chain, passage.presented, route, registry))
     return chain
 
 
@@ -142,10 +141,9 @@ async def exchanged(
     token = passage.edition.tokens.verify_own(subject, now)
     passage.presented = token
     crossing.check_origin(passage, token)
-    await gate.revoked.make_current()
-    gate.revoked.check(keys_before(token, agent, route, snapshot.registry))
+    await gate.revoked.check(keys_before(token, agent, route, snapshot.registry))
     made = exchange.exchanged(agent, token, route, requested, snapshot.registry, now, snapshot.limits)
-    gate.revoked.check(keys_after(made.chain, token, route, snapshot.registry))
+    await gate.revoked.check(keys_after(made.chain, token, route, snapshot.registry))
     return made
 
 

@@ -46,9 +46,8 @@ async def deliver(gate: Gate, passage: Passage, route: Route) -> Answer:
     body = await passage.exchange.read_body(passage.limits.body_bytes, passage.limits.body_seconds)
     call = passage.call = push.read_delivery(parse_json(body, passage.limits), Uid(*hook.receiver))
     chain, registry = _chain(agent, hook, passage), passage.snapshot.registry
-    await gate.revoked.make_current()
-    gate.revoked.check(keys_after(chain, None, route, registry))
-    gate.revoked.check(keys_of_receiver(call.resource, registry))
+    await gate.revoked.check(keys_after(chain, None, route, registry))
+    await gate.revoked.check(keys_of_receiver(call.resource, registry))
     await _check_task(gate, passage, route, hook, call.target)
     hop = passage.hop = Hop(
         id=passage.id,

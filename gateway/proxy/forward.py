@@ -59,7 +59,7 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
     check_standing(gate, hop)
     async with held(gate.waiting, hop, passage.exchange.vouched, passage.presented, passage.upstream_session) as lease:
         # Once more: since the chain was known the decision was recorded, and nothing has been sent yet.
-        gate.revoked.check(keys_of_lease(lease, snapshot.registry))
+        await gate.revoked.check(keys_of_lease(lease, snapshot.registry))
         with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT, server_of(upstream)) as span:
             adapter = adapter_of(hop.route.protocol)
             trace = await handles.carried_on(gate, passage, grant, span.traceparent())

@@ -96,11 +96,18 @@ class Relay:
         if self._secret and self._secret in dump_json(value):
             raise UpstreamError(Reason.UPSTREAM_ECHO, "the upstream sends back the credential that it was sent")
         classified = self._adapter.classify(self.hop.call, value)
-        if self.protocol == "mcp":
-            related = mcp.related_task(value)
-            if not await tasks.is_callers(self._gate, self._passage, self.hop, related):
-                await self._stray(classified)
-                return None
+        if not await self._is_callers(value):
+            await self._stray(classified)
+            return None
+        return await self._shown(classified)
+
+    async def _is_callers(self, value: Any) -> bool:
+        """Whether the message is about no task of somebody else's."""
+        related = mcp.related_task(value) if self.protocol == "mcp" else None
+        return await tasks.is_callers(self._gate, self._passage, self.hop, related)
+
+    async def _shown(self, classified: Classified) -> Any | None:
+        """What the client gets of it."""
         match classified:
             case Pass(value=passed):
                 await self._claim_tasks(passed)

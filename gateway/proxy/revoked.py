@@ -18,8 +18,8 @@ from gateway.proxy.lease import Lease
 
 CURRENT_SECONDS = 1.0
 """How old knowledge may be. A revocation made elsewhere is in force here by then, or nothing passes."""
-ASK_SECONDS = 0.9
-"""How long the store may take to answer."""
+ASK_SECONDS = 3.0
+"""How long the store may take to answer, and a request to wait for it."""
 AGAIN_SECONDS = 0.2
 """After a failure, how long requests don't ask again themselves."""
 
@@ -58,7 +58,6 @@ class Revoked:
                 return
             if self._failed >= called:
                 raise StoreError(Reason.STORE_UNAVAILABLE, self._failure)
-            began = self._monotonic()
             try:
                 async with asyncio.timeout(ASK_SECONDS):
                     await self._ask()
@@ -68,45 +67,44 @@ class Revoked:
             except StoreError as error:
                 self._fail(error.detail)
                 raise
-            self._asked = began
 
-    async def make_current(self) -> None:
-        """Ask the store if it wasn't asked for a second, as after a pause of the whole process.
-
-        Raises:
-            HopError: REVOCATIONS_UNKNOWN.
-        """
-        if self.current:
-            return
-        if self._monotonic() - self._failed < AGAIN_SECONDS:
-            raise HopError(Reason.REVOCATIONS_UNKNOWN, self._failure)
-        try:
-            await self.refresh()
-        except StoreError as error:
-            raise HopError(Reason.REVOCATIONS_UNKNOWN, error.detail) from None
-
-    def check(self, keys: Iterable[Key], *, halted: bool = True) -> None:
+    async def check(self, keys: Iterable[Key], *, halted: bool = True) -> None:
         """Whether nothing that ``keys`` name is revoked; without ``halted``, the kill switch is passed over.
+
+        Waits for the store where what is known is too old, as after a pause of the whole process.
 
         Raises:
             TokenError: TOKEN_REVOKED.
             HopError: REVOKED, or REVOCATIONS_UNKNOWN.
         """
-        if not self.current:
-            raise HopError(Reason.REVOCATIONS_UNKNOWN, self._failure or "the state store was not asked for a second")
+        until = self._monotonic() + ASK_SECONDS
+        while not self.current:
+            if self._monotonic() - self._failed < AGAIN_SECONDS or self._monotonic() > until:
+                raise HopError(Reason.REVOCATIONS_UNKNOWN, self._failure)
+            try:
+                await self.refresh()
+            except StoreError as error:
+                raise HopError(Reason.REVOCATIONS_UNKNOWN, error.detail) from None
+        why = self.refusal(keys, halted=halted)
+        if why is not None:
+            raise why
+
+    def refusal(self, keys: Iterable[Key], *, halted: bool = True) -> HopError | None:
+        """Why something that ``keys`` name is refused, by the view as it is, however old."""
         found = self.view.touching(keys, self._clock(), halted=halted)
         if found is None:
-            return
+            return None
         # Whom or what it names is for operators: the caller may be another one of the chain.
         detail = f"revocation {found.id} is in force"
-        if found.target.key[0] == "token":
-            raise TokenError(Reason.TOKEN_REVOKED, detail)
-        raise HopError(Reason.REVOKED, detail)
+        kind = found.target.key[0]
+        return TokenError(Reason.TOKEN_REVOKED, detail) if kind == "token" else HopError(Reason.REVOKED, detail)
 
     async def _ask(self) -> None:
-        if self._asked == float("-inf") or await self._store.epoch() != self.view.epoch:
-            epoch, found = await self._store.in_force(int(self._clock()))
-            self.view = view(epoch, found)
+        epoch, at = await self._store.epoch()
+        if epoch != self.view.epoch:
+            known, found = await self._store.in_force(int(self._clock()))
+            self.view = view(known, found)
+        self._asked = at
 
     def _fail(self, detail: str) -> None:
         self._failed, self._failure = self._monotonic(), detail

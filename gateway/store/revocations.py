@@ -5,6 +5,7 @@ waits for no writer, in a thread of its own that waits for nobody else's work.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -110,13 +111,19 @@ class SqlRevocations:
         rows = await self._read(lambda connection: connection.execute(query).mappings().all())
         return tuple(map(_standing, rows))
 
-    async def epoch(self) -> int:
-        """Grows with every change, whoever made it.
+    async def epoch(self) -> tuple[int, float]:
+        """The epoch, which grows with every change, and when it was read (``time.monotonic``).
 
         Raises:
             StoreError: STORE_UNAVAILABLE.
         """
-        return await self._read(_epoch)
+
+        def read(connection: Connection) -> tuple[int, float]:
+            # Taken here: how long it took to get a thread says nothing of how old the answer is.
+            at = time.monotonic()
+            return _epoch(connection), at
+
+        return await self._read(read)
 
     async def in_force(self, now: int) -> tuple[int, tuple[Revocation, ...]]:
         """The epoch, and what was neither lifted nor has expired at ``now`` (Unix seconds).
