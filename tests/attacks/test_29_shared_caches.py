@@ -29,6 +29,7 @@ REMEMBERED = {
     "identity/resource_metadata.py:Recent": "the upstream's URL and the whole client: says only that they agree",
     "store/bindings.py:Recent": "digest of the whole root token",
     "store/live_chains.py:Recent": "user, agent and chain: only what this process has stored itself",
+    "store/handles.py:Recent": "digest of a handle; what is found opens for one SPIFFE ID only",
     "core/policy/entities.py:Recent": "the exact text of all entities of the question",
     "protocols/jsonrpc.py:_decoder": "the limit of digits: no caller's",
 }
