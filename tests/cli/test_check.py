@@ -178,3 +178,27 @@ def test_a_missing_file_is_a_problem_and_a_missing_option_is_usage(tmp_path: Pat
     assert absent.returncode == 1
     assert str(tmp_path / "nowhere.yaml") in absent.stderr
     assert (unused.returncode, "--config" in unused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("bundle", "said"),
+    [
+        ("[]", "not a JSON object"),
+        ("{}", "no list"),
+        ('{"keys": [{"use": "x509-svid", "kty": "EC"}]}', "no key that signs JWT-SVIDs"),
+    ],
+)
+def test_a_bundle_that_verifies_no_jwt_svid(company: Company, bundle: str, said: str) -> None:
+    company.settings["identity"]["jwt_svid"] = {"bundles": {"demo.test": "bundle.json"}}
+    config = company.write()
+    (company.directory / "bundle.json").write_text(bundle)
+    [problem] = problems(check(config, "--format", "json"))
+    assert problem["key"] == "identity.jwt_svid"
+    assert said in problem["message"]
+
+
+def test_a_route_that_takes_jwt_svids_which_nothing_verifies(company: Company) -> None:
+    company.settings["routes"]["mcp"]["ledger"]["jwt_svid"] = True
+    done = check(company.write())
+    assert done.returncode == 1
+    assert "set identity.jwt_svid" in done.stderr
