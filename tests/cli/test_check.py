@@ -187,3 +187,27 @@ def test_certificates_of_a_third_party_that_are_none_are_told(company: Company) 
     done = check(company.write())
     assert done.returncode == 1
     assert "registry: servers.tracker.upstream.ca_file: no PEM certificates in" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("bundle", "said"),
+    [
+        ("[]", "not a JSON object"),
+        ("{}", "no list"),
+        ('{"keys": [{"use": "x509-svid", "kty": "EC"}]}', "no key that signs JWT-SVIDs"),
+    ],
+)
+def test_a_bundle_that_verifies_no_jwt_svid(company: Company, bundle: str, said: str) -> None:
+    company.settings["identity"]["jwt_svid"] = {"bundles": {"demo.test": "bundle.json"}}
+    config = company.write()
+    (company.directory / "bundle.json").write_text(bundle)
+    [problem] = problems(check(config, "--format", "json"))
+    assert problem["key"] == "identity.jwt_svid"
+    assert said in problem["message"]
+
+
+def test_a_route_that_takes_jwt_svids_which_nothing_verifies(company: Company) -> None:
+    company.settings["routes"]["mcp"]["ledger"]["jwt_svid"] = True
+    done = check(company.write())
+    assert done.returncode == 1
+    assert "set identity.jwt_svid" in done.stderr

@@ -20,6 +20,7 @@ from tests.identity.issuing import public_jwk
 from tests.wire.delegate import delegated, delegates
 from tests.wire.ledger import Ledger
 from tests.wire.mcp_calls import answer_of, bare, call, headers_of, record_of, refusal_of, through_gateway
+from tests.wire.test_faults_store import locked
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -154,6 +155,14 @@ async def test_two_of_the_header_are_none(stage: Stage) -> None:
         reply = await wire.http.post(wire.url, json=READ, headers=headers)
     assert reply.status_code == 400
     assert "header_duplicate" in reply.text
+
+
+async def test_while_it_can_not_be_told_whether_it_is_spent_it_is_refused(stage: Stage) -> None:
+    svid, before = stage.svid(), len(stage.ledger.headers)
+    with locked(stage.company.directory / "hopgate.db"):
+        assert refusal_of(await stage.ask(svid))[::2] == (503, Reason.STORE_UNAVAILABLE)
+    assert len(stage.ledger.headers) == before
+    assert (await stage.ask(svid)).status_code == 200
 
 
 async def test_a_key_that_leaves_the_bundle_verifies_nothing_more(stage: Stage) -> None:
