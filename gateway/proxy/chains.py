@@ -51,10 +51,15 @@ async def chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
 
 
 async def _chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
-    way: Way = "header"
     delegated = await _delegated(gate, passage, route)
+    way: Way = "header"
     if delegated is not None and passage.presented is None:
+        # From here on the handle counts as the token that it stands for.
         passage.presented, way = delegated, "trace"
+    return await _chain_of(gate, passage, route, way)
+
+
+async def _chain_of(gate: Gate, passage: Passage, route: Route, way: Way) -> Chain:
     agent, now, limits = passage.agent, passage.at // 1000, passage.limits
     match passage.presented:
         case RootToken() as root:
