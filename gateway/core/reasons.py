@@ -209,7 +209,7 @@ _MEANINGS: dict[Reason, Meaning] = {
     Reason.ROOT_TOKEN_BOUND: Meaning(
         403,
         "another agent presented this root token first",
-        "each entry agent needs a root token of its own; a delegate continues with its hop token",
+        "give each entry agent a token of its own, or list them in shared_by; a delegate continues with its hop token",
     ),
     Reason.CHAIN_HOLDER: Meaning(
         403,
