@@ -46,7 +46,7 @@ class Peer(Struct, frozen=True):
     """RFC 8705 ``x5t#S256``: base64url SHA-256 of the DER certificate."""
     not_after: int
     """Unix seconds."""
-    via: SpiffeId | None = None
+    gateway: SpiffeId | None = None
     """The peer gateway that speaks for the workload over a connection of its own; ``x5t`` is then the gateway's."""
 
 

@@ -55,8 +55,8 @@ async def chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
             return delegation.resume(agent, token, route, passage.snapshot.registry, now, way=way)
         case ExchangedToken() as issued if agent is not None and passage.exchange.peer is not None:
             crossing.check_origin(passage, issued)
-            if passage.exchange.peer.via is not None:
-                return crossing.brought(passage, issued, route, passage.exchange.peer.via)
+            if passage.exchange.peer.gateway is not None:
+                return crossing.brought(passage, issued, route, passage.exchange.peer.gateway)
             return exchange.presented(agent, issued, route, passage.exchange.peer, passage.snapshot.registry, now)
         case None if agent is not None and route.user == "required":
             raise TokenError(Reason.TOKEN_MISSING, f"route {route.path} needs a token, or the trace of a delegation")

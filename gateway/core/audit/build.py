@@ -162,13 +162,13 @@ def workload(peer: Peer | None, registry: Registry) -> Workload | None:
         return None
     agent = registry.agent_of(peer.spiffe_id)
     if agent is None:
-        return Workload(spiffe_id=peer.spiffe_id, x5t=peer.x5t, via=peer.via)
+        return Workload(spiffe_id=peer.spiffe_id, x5t=peer.x5t, gateway=peer.gateway)
     person = registry.people.get(agent.owner)
     return Workload(
         spiffe_id=peer.spiffe_id,
         x5t=peer.x5t,
         name=agent.name,
-        via=peer.via,
+        gateway=peer.gateway,
         owner=agent.owner,
         owner_name=None if person is None else person.name,
         team=agent.team,
