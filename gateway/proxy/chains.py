@@ -39,10 +39,15 @@ async def chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
         HopError, TokenError: the caller may not begin or continue a chain with it (``core.delegation``).
         StoreError: the store of first presenters, or that of handles, can't be asked.
     """
-    way: Way = "header"
     delegated = await _delegated(gate, passage, route)
+    way: Way = "header"
     if delegated is not None and passage.presented is None:
+        # From here on the handle counts as the token that it stands for.
         passage.presented, way = delegated, "trace"
+    return await _chain_of(gate, passage, route, way)
+
+
+async def _chain_of(gate: Gate, passage: Passage, route: Route, way: Way) -> Chain:
     agent, now, limits = passage.agent, passage.at // 1000, passage.limits
     match passage.presented:
         case RootToken() as root:

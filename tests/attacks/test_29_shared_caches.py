@@ -24,6 +24,7 @@ REMEMBERED = {
     "identity/jose.py:parse_protected": "the protected header itself: says the same to everyone",
     "identity/jwks.py:Recent": "digest of the whole token, signature included, in the keys of one issuer",
     "store/bindings.py:Recent": "digest of the whole root token",
+    "store/handles.py:Recent": "digest of a handle; what is found opens for one SPIFFE ID only",
     "core/policy/entities.py:Recent": "the exact text of all entities of the question",
     "protocols/jsonrpc.py:_decoder": "the limit of digits: no caller's",
 }

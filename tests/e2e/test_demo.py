@@ -299,7 +299,7 @@ def test_the_story_is_told_and_every_step_ends_as_it_must(tmp_path: Path) -> Non
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert told.returncode == 0, told.stdout + told.stderr

@@ -15,6 +15,8 @@ from gateway.core.audit import DecisionRecord, RefusedRecord
 from tests.company import Company
 from tests.gateways import Script, running, scripted, serving
 from tests.wire.agent import Bare, bare, refusal_of, sending
+from tests.wire.delegate import delegated, delegates
+from tests.wire.token_endpoint import ask, error_of, exchange
 from tests.wire.tracing import carrying, traced
 
 ANSWER = b'{"jsonrpc":"2.0","id":7,"result":{"message":{"messageId":"m","role":"ROLE_AGENT","parts":[]}}}'
@@ -157,3 +159,14 @@ async def test_a_handle_that_cannot_be_kept_or_looked_up(company: Company) -> No
     decided = company.records()[1]
     assert decided.outcome is not None
     assert decided.outcome.reason == "store_unavailable"
+
+
+async def test_a_token_that_cannot_be_recorded_is_not_issued(company: Company) -> None:
+    async with delegates(company, "analyst") as [analyst], running(company):
+        held = await delegated(company, analyst)
+        with locked(company.directory / "hopgate.audit.db"):
+            reply = await ask(company, "analyst", exchange(company, held))
+            assert error_of(reply) == (503, "temporarily_unavailable", "audit_unavailable")
+            assert reply.headers["retry-after"] == "1"
+            assert "access_token" not in reply.text
+        assert (await ask(company, "analyst", exchange(company, held))).status_code == 200
