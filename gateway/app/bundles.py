@@ -50,6 +50,8 @@ class Followed:
     failures: int = 0
     detail: str = "not fetched yet"
     bootstrap: Roots = field(default=())
+    expiry: asyncio.TimerHandle | None = None
+    """Ends the bundle when it is stale, whatever is being fetched then."""
 
     def roots(self, now: float) -> Roots:
         """Who is believed now: nobody, once the bundle is stale."""
@@ -68,13 +70,13 @@ class Followed:
 
     def said(self, now: float) -> str:
         """How it stands, for ``/readyz``."""
-        if self.detail == "ok":
-            return "ok"
         if self.held is None:
             return f"no bundle: {self.detail}"
         age = int(now - self.fetched)
-        stale = " and no longer used" if age >= self.source.stale_seconds else ""
-        return f"{age} s old{stale}: {self.detail}"
+        if now >= self.fetched + self.source.stale_seconds:
+            cause = "its endpoint has not answered yet" if self.detail == "ok" else self.detail
+            return f"{age} s old and no longer used: {cause}"
+        return "ok" if self.detail == "ok" else f"{age} s old: {self.detail}"
 
 
 class Bundles:
@@ -119,9 +121,15 @@ class Bundles:
 
     async def run(self) -> None:
         """Fetch until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for each in self._followed:
+                    self._expire(each)
+                    tasks.create_task(self._follow(each))
+        finally:
             for each in self._followed:
-                tasks.create_task(self._follow(each))
+                if each.expiry is not None:
+                    each.expiry.cancel()
 
     def said(self) -> str:
         """``ok``, or what is wrong with which domain's bundle."""
@@ -131,12 +139,13 @@ class Bundles:
     async def _follow(self, each: Followed) -> None:
         while True:
             await self._refresh(each)
-            next_fetch = self._clock() + each.pause(random.random())  # noqa: S311 - spreads load, hides nothing
-            stale = each.fetched + each.source.stale_seconds
-            if each.roots(self._clock()) and stale < next_fetch:
-                await asyncio.sleep(max(0.0, stale - self._clock()))
-                self._tell()
-            await asyncio.sleep(max(0.0, next_fetch - self._clock()))
+            await asyncio.sleep(each.pause(random.random()))  # noqa: S311 - spreads load, hides nothing
+
+    def _expire(self, each: Followed) -> None:
+        if each.expiry is not None:
+            each.expiry.cancel()
+        left = each.fetched + each.source.stale_seconds - self._clock()
+        each.expiry = asyncio.get_running_loop().call_later(max(0.0, left), self._tell)
 
     async def _refresh(self, each: Followed) -> None:
         before = each.detail
@@ -156,6 +165,7 @@ class Bundles:
             self._telemetry.metrics.bundle_fetched(each.domain, each.fetched)
             # A root that is gone is gone at once, however long the store takes.
             self._tell()
+            self._expire(each)
             await self._keep(each, document)
 
     async def _keep(self, each: Followed, document: bytes) -> None:

@@ -149,7 +149,7 @@ def _who(record: HopRecord) -> str:
     if agent.name is None:
         return printable(agent.spiffe_id + proven)
     accountable = ", ".join(filter(None, (agent.owner_name or agent.owner, agent.team)))
-    speaking = "" if agent.via is None else f" by {agent.via}"
+    speaking = "" if agent.gateway is None else f" by {agent.gateway}"
     return printable((f"{agent.name} ({accountable})" if accountable else agent.name) + proven + speaking)
 
 

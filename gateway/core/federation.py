@@ -194,7 +194,7 @@ def access_claims(
 
 def spoken_for(actor: SpiffeId, gateway: Peer) -> Peer:
     """The agent that a peer gateway speaks for, by the gateway's own connection and certificate."""
-    return Peer(actor, trust_domain_of(actor), gateway.x5t, gateway.not_after, via=gateway.spiffe_id)
+    return Peer(actor, trust_domain_of(actor), gateway.x5t, gateway.not_after, gateway=gateway.spiffe_id)
 
 
 def check_origin(via: SpiffeId | None, peers: Mapping[SpiffeId, PeerGateway]) -> None:

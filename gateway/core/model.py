@@ -59,7 +59,7 @@ class Peer(Struct, frozen=True):
     proof: Proof = "x509-svid"
     forwarder: Forwarder | None = None
     """Set with ``xfcc``."""
-    via: SpiffeId | None = None
+    gateway: SpiffeId | None = None
     """The peer gateway that speaks for the workload over a connection of its own; ``x5t`` is then the gateway's."""
 
 

@@ -43,20 +43,16 @@ async def chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
         StoreError: the store of first presenters, of live chains or of handles can't be asked.
     """
     registry = passage.snapshot.registry
-    # Before anything is bound: what is revoked leaves no trace but its record.
-    await gate.revoked.check(keys_before(passage.presented, passage.agent, route, registry))
-    chain = await _chain_of(gate, passage, route)
-    await gate.revoked.check(keys_after(chain, passage.presented, route, registry))
-    return chain
-
-
-async def _chain_of(gate: Gate, passage: Passage, route: Route) -> Chain:
     delegated = await _delegated(gate, passage, route)
     way: Way = "header"
     if delegated is not None and passage.presented is None:
         # From here on the handle counts as the token that it stands for.
         passage.presented, way = delegated, "trace"
-    return await _chain_of(gate, passage, route, way)
+    # Before anything is bound: what is revoked leaves no trace but its record.
+    await gate.revoked.check(keys_before(passage.presented, passage.agent, route, registry))
+    chain = await _chain_of(gate, passage, route, way)
+    await gate.revoked.check(keys_after(chain, passage.presented, route, registry))
+    return chain
 
 
 async def _chain_of(gate: Gate, passage: Passage, route: Route, way: Way) -> Chain:
@@ -71,8 +67,8 @@ async def _chain_of(gate: Gate, passage: Passage, route: Route, way: Way) -> Cha
             return delegation.resume(agent, token, route, passage.snapshot.registry, now, way=way)
         case ExchangedToken() as issued if agent is not None and passage.exchange.peer is not None:
             crossing.check_origin(passage, issued)
-            if passage.exchange.peer.via is not None:
-                return crossing.brought(passage, issued, route, passage.exchange.peer.via)
+            if passage.exchange.peer.gateway is not None:
+                return crossing.brought(passage, issued, route, passage.exchange.peer.gateway)
             return exchange.presented(agent, issued, route, passage.exchange.peer, passage.snapshot.registry, now)
         case None if agent is not None and route.user == "required":
             raise TokenError(Reason.TOKEN_MISSING, f"route {route.path} needs a token, or the trace of a delegation")

@@ -2,7 +2,7 @@
 
 Out: the token of a permitted hop is an assertion, redeemed at the peer for a token of its own, which is what is
 forwarded. In: a peer gateway presents only tokens that it redeemed here, and speaks for the chain's last agent. What
-may cross is ``core.federation``'s to say; redeeming at this gateway is ``oauth.assertion``'s.
+may cross is ``core.federation``'s to say; redeeming at this gateway is ``oauth.assertion_grant``'s.
 """
 
 from collections.abc import Mapping

@@ -22,8 +22,8 @@ class Handle(msgspec.Struct, frozen=True):
 
 def owner(chain: Chain, peer: Peer | None) -> str:
     """Who a session or a task belongs to: the person and the workload together, and whoever speaks for the workload."""
-    if peer is not None and peer.via is not None:
-        return f"{chain.sub} {peer.spiffe_id} {peer.via}"
+    if peer is not None and peer.gateway is not None:
+        return f"{chain.sub} {peer.spiffe_id} {peer.gateway}"
     return f"{chain.sub} {'' if peer is None else peer.spiffe_id}"
 
 

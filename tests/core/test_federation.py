@@ -160,7 +160,7 @@ def test_a_chain_that_was_brought_is_judged_again(changes: dict[str, Any], reaso
 
 def test_a_gateway_speaks_for_an_agent_by_its_own_certificate() -> None:
     speaking = federation.spoken_for(SpiffeId("spiffe://c.test/reviewer"), Peer(PEER.spiffe_id, "a.test", "x", NOW))
-    assert speaking == Peer(SpiffeId("spiffe://c.test/reviewer"), "c.test", "x", NOW, via=PEER.spiffe_id)
+    assert speaking == Peer(SpiffeId("spiffe://c.test/reviewer"), "c.test", "x", NOW, gateway=PEER.spiffe_id)
 
 
 def test_a_peer_that_is_gone_vouches_for_nothing() -> None:

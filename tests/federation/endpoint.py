@@ -23,6 +23,8 @@ class Endpoint:
     body: bytes = b""
     raw: bytes = b""
     asked: int = 0
+    hanging: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared, the endpoint takes requests and doesn't answer."""
     answered: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
@@ -46,6 +48,7 @@ class Endpoint:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await read_request(reader)
+            await self.hanging.wait()
             head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(self.body)
             writer.write(self.raw or head + self.body)
             await writer.drain()
@@ -68,10 +71,12 @@ async def endpoint(certificate: IssuedFiles, port: int) -> AsyncIterator[Endpoin
     """An endpoint that shows ``certificate``, and asks for none."""
     found = Endpoint(port, ssl.create_default_context(ssl.Purpose.CLIENT_AUTH))
     found.show(certificate)
+    found.hanging.set()
     server = await asyncio.start_server(found._connected, "127.0.0.1", port, ssl=found.context)
     try:
         yield found
     finally:
+        found.hanging.set()
         server.close()
 
 

@@ -163,6 +163,13 @@ async def test_a_stale_bundle_is_believed_no_longer(world: World) -> None:
         assert await world.admitted(world.old)
 
 
+async def test_an_endpoint_that_hangs_keeps_no_bundle_alive(world: World) -> None:
+    async with following(world, stale_seconds=2) as there:
+        there.hanging.clear()
+        await bundles(world.company, "and no longer used", "has not answered yet")
+        assert not await world.admitted(world.old)
+
+
 async def test_the_last_good_bundle_outlives_the_process_and_so_does_its_sequence(world: World) -> None:
     async with following(world) as there:
         # Asked again, it has kept what it was told before.

@@ -119,5 +119,5 @@ async def test_a_record_names_the_agent_and_the_gateway_that_spoke_for_it(tmp_pa
     asked = [each for each in records if each.action == "delegate"]
     for record in (*issued, *asked):
         assert record.agent is not None
-        assert (record.agent.name, record.agent.via) == ("planner", GATEWAY_A)
+        assert (record.agent.name, record.agent.gateway) == ("planner", GATEWAY_A)
         assert record.agent.x5t == pair.x5t(pair.a)

@@ -170,7 +170,7 @@ def workload(peer: Peer | None, registry: Registry) -> Workload | None:
     agent = registry.agent_of(peer.spiffe_id)
     if agent is None:
         return Workload(
-            spiffe_id=peer.spiffe_id, x5t=peer.x5t, proof=peer.proof, via=peer.via, forwarder=peer.forwarder
+            spiffe_id=peer.spiffe_id, x5t=peer.x5t, proof=peer.proof, forwarder=peer.forwarder, gateway=peer.gateway
         )
     person = registry.people.get(agent.owner)
     return Workload(
@@ -179,7 +179,7 @@ def workload(peer: Peer | None, registry: Registry) -> Workload | None:
         proof=peer.proof,
         forwarder=peer.forwarder,
         name=agent.name,
-        via=peer.via,
+        gateway=peer.gateway,
         owner=agent.owner,
         owner_name=None if person is None else person.name,
         team=agent.team,

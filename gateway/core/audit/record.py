@@ -68,7 +68,7 @@ class Workload(Struct, frozen=True, kw_only=True):
     """The mesh proxy that named it, where ``proof`` is ``xfcc``."""
     name: str | None = None
     """Registered agent name; None for a SPIFFE ID that isn't registered."""
-    via: str | None = None
+    gateway: str | None = None
     """The peer gateway that spoke for it by its own certificate, which ``x5t`` then is of."""
     owner: str | None = None
     """``Person.id`` of the accountable person."""
