@@ -16,8 +16,8 @@ from cryptography import x509
 from gateway.app.telemetry import Telemetry
 from gateway.config.federation_settings import BundleSource
 from gateway.core.errors import StoreError
+from gateway.core.keeping import KeptBundle, TrustBundles
 from gateway.core.model import SpiffeId
-from gateway.core.ports import KeptBundle, TrustBundles
 from gateway.core.spiffe import trust_domain_of
 from gateway.identity.bundles import BundleError, TrustBundle, check_follows, read_bundle
 from gateway.identity.documents import DocumentError, fetch, issuer_tls

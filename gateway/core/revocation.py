@@ -4,6 +4,7 @@ A hop is touched through its caller, every agent of its chain, the agent that it
 transaction and the tokens that are known of it. Doesn't store, poll or end anything; time is an argument.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Literal
@@ -131,7 +132,10 @@ class View(Struct, frozen=True):
 
         Without ``halted``, that of everything is passed over: for those who may lift it.
         """
-        for key in (EVERYTHING, *keys) if halted else keys:
+        if not self.by_key:
+            # The usual case, on every hop: the keys aren't even made.
+            return None
+        for key in itertools.chain((EVERYTHING,) if halted else (), keys):
             found = self.by_key.get(key)
             if found is not None and found.holds(now):
                 return found

@@ -11,8 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from gateway.core import key_schedule
+from gateway.core.keeping import SealedKeys
 from gateway.core.key_schedule import Rotation, SealedKey
-from gateway.core.ports import SealedKeys, Sealer
+from gateway.core.ports import Sealer
 from gateway.identity.signer import Signer, always
 from gateway.identity.signing_key import (
     Algorithm,

@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from gateway.core.errors import HopError, UpstreamError
-from gateway.core.ports import KeptGrant, Sealer, UpstreamTokens
+from gateway.core.keeping import KeptGrant, UpstreamTokens
+from gateway.core.ports import Sealer
 from gateway.core.reasons import Reason
 from gateway.core.recent import Recent
 from gateway.core.third_party import OAuthClient

@@ -6,7 +6,7 @@ Public by nature and free of decisions, like ``wellknown``.
 from collections.abc import Awaitable, Callable
 
 from gateway.core.errors import HopError
-from gateway.core.ports import TrustBundles
+from gateway.core.keeping import TrustBundles
 from gateway.core.reasons import Reason
 from gateway.identity.bundles import bundle_digest, write_bundle
 from gateway.identity.material import Material

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.core.ports import KeptBundle
+from gateway.core.keeping import KeptBundle
 from gateway.store.state import transaction
 from gateway.store.tables import trust_bundles
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.core.ports import KeptGrant
+from gateway.core.keeping import KeptGrant
 from gateway.store.state import transaction
 from gateway.store.tables import upstream_tokens as table
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.audit import decode
+from gateway.core.audit import verify
+from gateway.store.query import AuditReader, Filters
 from tests.admin.conftest import ANALYST, Desk, revoking
 from tests.admin.test_access import refusal_of
 from tests.wire.mcp_calls import bare, call, post
@@ -113,10 +114,14 @@ async def test_what_was_permitted_and_could_not_be_done_says_so_on_record(desk: 
     assert failed.reason == "store_unavailable"
 
 
-async def test_the_record_is_part_of_the_chain_that_audit_verifies(desk: Desk) -> None:
-    async with desk.person("operator") as http:
+async def test_the_records_are_part_of_the_chain_that_audit_verifies(desk: Desk) -> None:
+    async with desk.person("operator") as http, desk.person("nobody") as other:
         await http.post(PATH, json=ANALYST)
-    [record] = desk.records()
-    assert record.seq > 0
-    assert record.writer
-    assert decode(msgspec.json.encode(record, order="sorted")) == record
+        await other.post(PATH, json=ANALYST)
+    reader = AuditReader(desk.company.store_url)
+    report = verify(reader.rows())
+    assert report.ok, report.fault
+    assert report.records > len(desk.records()) == 2
+    assert reader.index_fault() is None
+    # They are found as what they are, and never among the hops.
+    assert reader.query(Filters()).found == ()

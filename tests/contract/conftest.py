@@ -7,18 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.ports import (
-    Bindings,
-    Handles,
-    LiveChains,
-    Revocations,
-    SealedKeys,
-    SingleUse,
-    TaskOwners,
-    ToolPins,
-    TrustBundles,
-    UpstreamTokens,
-)
+from gateway.core.keeping import SealedKeys, TrustBundles, UpstreamTokens
+from gateway.core.ports import Bindings, Handles, LiveChains, Revocations, SingleUse, TaskOwners, ToolPins
 from gateway.store.bindings import SqlBindings
 from gateway.store.handles import SqlHandles
 from gateway.store.live_chains import SqlLiveChains

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from gateway.core.ports import KeptBundle
+from gateway.core.keeping import KeptBundle
 
 NOW = 1_800_000_000
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from gateway.core.ports import KeptGrant
+from gateway.core.keeping import KeptGrant
 
 NOW = 1_800_000_000
 MARIA = ("corp|maria", "tracker")

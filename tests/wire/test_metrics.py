@@ -67,7 +67,9 @@ async def test_alive_and_ready_with_the_generation_in_force(company: Company) ->
     assert ready[:2] == (200, "application/json")
     assert '"ready":true' in ready[2]
     assert '"generation":1' in ready[2]
-    assert '"configuration":"ok","checks":{"identity":"ok","listeners":"ok","audit":"ok"}' in ready[2]
+    assert (
+        '"configuration":"ok","checks":{"identity":"ok","listeners":"ok","audit":"ok","revocations":"ok"}' in ready[2]
+    )
     assert unknown[0] == 404
     assert exposition.value("hopgate_snapshot_generation") == 1
     assert exposition.value("hopgate_build_info", version=__version__) == 1
