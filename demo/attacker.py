@@ -5,6 +5,7 @@ the gateway recorded. What the analyst may do, the attacker may too, and no more
 agent's place in the chain, not a chain of its own.
 """
 
+import asyncio
 import base64
 import json
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import jwt
 
+from demo import evidence
 from demo.agents.conversation import Answer
 from demo.company import CLIENT, GUEST, MARIA, SCOPE, spiffe_id
 from demo.refusal import Refusal
@@ -71,6 +73,37 @@ async def user_token_for_the_entry_route(stage: Stage) -> Answer:
     return await _call(stage, REPORT, _bearer(token))
 
 
+async def more_by_exchange(stage: Stage) -> Answer:
+    """Its hop token, exchanged for one that may do what the chain may not."""
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token": _hop_token(stage),
+        "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        "resource": f"{stage.site.data_url}/mcp/reports",
+        "scope": "reports/publish_report",
+    }
+    async with stage.site.workload("analyst").a2a_http({"traceparent": stage.headers("")["traceparent"]}) as http:
+        response = await http.post(f"{stage.site.data_url}/oauth/token", data=form)
+    told = response.json()
+    if response.status_code == 200:
+        return Answer("served: a token")
+    return Answer.stopped(Refusal("analyst → token endpoint", str(told.get("reason")), told["error_description"]))
+
+
+async def made_up_handle(stage: Stage) -> Answer:
+    """A handle as agents with stock tracing carry them, but of nobody's delegation."""
+    return await _call(stage, PAYROLL, {"tracestate": f"hopgate={'5' * 32}"})
+
+
+async def after_its_revocation(stage: Stage) -> Answer:
+    """An operator revokes the analyst, on the gateway's host; it tries once more what its chain was good for."""
+    await asyncio.to_thread(evidence.revoke, stage.site, "analyst", "its key is stolen")
+    try:
+        return await _call(stage, PAYROLL, _bearer(_hop_token(stage)))
+    finally:
+        await asyncio.to_thread(evidence.lift, stage.site)
+
+
 async def _call(stage: Stage, tool: Tool, headers: Mapping[str, str]) -> Answer:
     server, name, arguments = tool
     meta = {f"{META}protocolVersion": VERSION, f"{META}clientCapabilities": {}}
@@ -121,4 +154,7 @@ ATTEMPTS = (
     Scene("… strips the signature", "token_malformed", unsigned),
     Scene("… signs a token of its own", "token_signature", signed_by_itself),
     Scene("… says in headers that it is somebody else", "forbidden", somebody_else_by_header),
+    Scene("… asks the token endpoint for more", "scope_ceiling", more_by_exchange),
+    Scene("… makes up a handle for its trace", "token_missing", made_up_handle),
+    Scene("… tries again after an operator revoked the analyst", "revoked", after_its_revocation),
 )

@@ -1,4 +1,4 @@
-"""What the gateway recorded of a scene, read back with its own ``hopgate audit`` commands."""
+"""What the gateway recorded of a scene, and an operator's hand: its own ``hopgate`` commands."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ COMMAND_SECONDS = 30
 
 
 class EvidenceError(Exception):
-    """A ``hopgate audit`` command failed."""
+    """A ``hopgate`` command failed."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,26 @@ def verify(site: Site) -> None:
     _audit(site, "verify")
 
 
+def revoke(site: Site, agent: str, reason: str) -> None:
+    """Revoke an agent as an operator on the gateway's host does: ``hopgate revoke``.
+
+    Raises:
+        EvidenceError: the command failed.
+    """
+    _run(site, "revoke", "--agent", agent, "--reason", reason)
+
+
+def lift(site: Site) -> None:
+    """Lift every revocation that is in force.
+
+    Raises:
+        EvidenceError: a command failed.
+    """
+    for found in json.loads(_run(site, "revocations", "list", "--format", "json")):
+        if found["state"] == "in_force":
+            _run(site, "revocations", "lift", found["id"], "--reason", "the demo goes on")
+
+
 def summary(hops: Sequence[RecordedHop], reason: str) -> str | None:
     """What the record says of a scene that ended with ``reason``; None if it doesn't bear that out."""
     refused = [hop for hop in hops if hop.reason != "permitted"]
@@ -80,11 +100,16 @@ def summary(hops: Sequence[RecordedHop], reason: str) -> str | None:
 
 
 def _audit(site: Site, *arguments: str) -> str:
-    command = [*hopgate(), "audit", *arguments, "--config", str(site.config)]
+    return _run(site, "audit", *arguments)
+
+
+def _run(site: Site, *arguments: str) -> str:
+    command = [*hopgate(), *arguments, "--config", str(site.config)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines()
-        raise EvidenceError(f"hopgate audit {arguments[0]}: {lines[-1] if lines else 'failed without a word'}")
+        name = " ".join(arguments[:2])
+        raise EvidenceError(f"hopgate {name}: {lines[-1] if lines else 'failed without a word'}")
     return done.stdout
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from demo.attacker import ATTEMPTS
 from demo.story import SCENES
 from gateway.identity.dev import issue_svid
 
@@ -40,7 +41,7 @@ def test_its_commands_and_files_make_a_configuration_without_problems(tmp_path: 
 
 
 def test_the_demo_s_output_names_every_step_and_how_it_ends() -> None:
-    for scene in SCENES:
+    for scene in (*SCENES, *ATTEMPTS):
         row = next(line for line in README.splitlines() if line.startswith(f"ok  {scene.title} "))
         assert row.removeprefix(f"ok  {scene.title}").split()[:2] == [scene.expected, scene.expected]
 
