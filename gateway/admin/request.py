@@ -3,7 +3,6 @@
 Unknown members, repeated keys, fields and headers are errors that name their place.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -27,7 +26,8 @@ SINGLE = frozenset(
     }
 )  # fmt: skip
 """Headers that are refused when sent twice."""
-_PLACE = re.compile(r" - at `(\$.*)`$")
+_AT = " - at `"
+"""Stands before the place in messages of the library; without a place it is the value itself."""
 DETAIL_CHARS = 300
 
 
@@ -104,7 +104,7 @@ def convert(value: Any, kind: type[T], place: str, *, strict: bool = True) -> T:
     try:
         return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
-        text = str(error)
-        found = _PLACE.search(text)
-        where = "$" if found is None else found[1]
-        raise PlaceError(_PLACE.sub("", text)[:DETAIL_CHARS], place + where.removeprefix("$")) from None
+        text, at, where = str(error).rpartition(_AT)
+        if not at or not where.startswith("$") or not where.endswith("`"):
+            text, where = str(error), "$`"
+        raise PlaceError(text[:DETAIL_CHARS], place + where[1:-1]) from None

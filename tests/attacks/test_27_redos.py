@@ -26,7 +26,7 @@ CALLERS = {"core/policy/evaluate.py", "telemetry/redaction.py"}
 OPERATORS = {
     "cli/audit.py", "config/input_schema.py", "config/problems.py", "config/rules.py", "config/secret_references.py",
     "config/typed_reader.py", "config/yaml_source.py", "core/policy/load_rules.py", "core/policy/rule.py",
-    "core/policy/source.py", "core/policy/validate.py",
+    "core/policy/source.py", "core/policy/validate.py", "core/revocation.py",
 }  # fmt: skip
 """Read settings, registry, policies or the command line, written by who runs the gateway."""
 MOST_SECONDS = 1.0

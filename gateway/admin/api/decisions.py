@@ -1,7 +1,6 @@
 """``/api/v1/decisions``: who did what, by whose authority. The log that ``hopgate audit`` reads."""
 
 import asyncio
-import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -17,7 +16,6 @@ from gateway.store.query import Cursor, Filters, Found
 
 PATH = "/api/v1/decisions"
 COLLECTION = "decisions"
-_UID = re.compile(r'([A-Za-z_][\w:]{0,64})::"(.*)"', re.DOTALL)
 _Text = Annotated[str, Meta(max_length=2048)] | None
 _Moment = Annotated[int, Meta(ge=0, le=2**53)] | None
 
@@ -91,14 +89,16 @@ def _find(nodes: tuple[Node, ...], wanted: str) -> Node | None:
 
 
 def _filters(search: DecisionSearch, before: Cursor | None) -> Filters:
-    uid = _UID.fullmatch(search.resource or "")
+    # Tool::"ledger/pay"
+    kind, mark, name = (search.resource or "").partition('::"')
+    typed = bool(mark) and name.endswith('"')
     return Filters(
         agent=search.agent,
         user=search.user,
         policy=search.policy,
         action=search.action,
-        resource=search.resource if uid is None else uid[2],
-        resource_type=None if uid is None else uid[1],
+        resource=name[:-1] if typed else search.resource,
+        resource_type=kind if typed else None,
         verdict=search.verdict,
         since=search.since,
         until=search.until,
