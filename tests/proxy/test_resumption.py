@@ -91,6 +91,7 @@ def test_it_is_good_in_its_own_place_alone(elsewhere: Place) -> None:
         seal_state(SEALER, State("theirs", 100), PLACE, CALL),
         AeadSealer(b"t" * 32).seal(b"{}", b""),
     ],
+    ids=["empty", "bare", "long", "request", "state", "another key"],
 )
 def test_nothing_else_is_an_event(forged: str) -> None:
     with pytest.raises(HopError) as refused:
