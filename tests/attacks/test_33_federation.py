@@ -1,4 +1,4 @@
-"""Attack 31: chains from other trust domains that are replayed, forged, widened, spliced or in the wrong hands.
+"""Attack 33: chains from other trust domains that are replayed, forged, widened, spliced or in the wrong hands.
 
 The attacker holds what a part of a.test's side could hold: a stolen assertion, another SVID, or the gateway's own key.
 """

@@ -1,4 +1,4 @@
-"""Attack 31: somebody else's consent. A link, an answer or a page of the flow is used by who it isn't for, or where it
+"""Attack 34: somebody else's consent. A link, an answer or a page of the flow is used by who it isn't for, or where it
 doesn't belong: consent by another user, replayed and foreign answers, mixed-up issuers, open redirects."""
 
 from collections.abc import AsyncIterator

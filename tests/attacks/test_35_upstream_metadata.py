@@ -1,4 +1,4 @@
-"""Attack 32: documents of a third party that send the gateway, or its secret, elsewhere (SSRF, issuer swap)."""
+"""Attack 35: documents of a third party that send the gateway, or its secret, elsewhere (SSRF, issuer swap)."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
