@@ -8,7 +8,7 @@ settings.register_profile("ci", max_examples=100, deadline=None, suppress_health
 settings.register_profile("long", max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile(
     "mutation",
-    max_examples=50,
+    max_examples=20,
     deadline=None,
     database=None,
     derandomize=True,
