@@ -21,6 +21,7 @@ from gateway.core.revocation import (
     UserTarget,
     condition,
     describe,
+    keys_of_agent,
     keys_of_chain,
     keys_of_presented,
     touched_agents,
@@ -229,6 +230,65 @@ def test_what_is_no_condition(text: str) -> None:
 def test_what_is_no_target(document: dict[str, str]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(document, Target)
+
+
+def test_what_is_no_condition_says_how_one_is_written() -> None:
+    with pytest.raises(ValueError) as caught:
+        condition("environment")
+    assert str(caught.value) == (
+        'write one comparison, ATTRIBUTE == "VALUE", of environment, team, risk_level, owner, group, class or tag.NAME'
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (TokenTarget("j-1"), "token j-1"),
+        (TxnTarget("txn-1"), "txn txn-1"),
+        (UserTarget("corp|maria"), "user corp|maria"),
+        (AgentTarget("planner"), "agent planner"),
+        (AttributeTarget("team", 'a "b"'), 'agents with team == "a \\"b\\""'),
+        (AttributeTarget("tag", "eu", "zone"), 'agents with tag.zone == "eu"'),
+        (AllTarget(), "everything"),
+    ],
+)
+def test_a_target_in_words(target: Target, words: str) -> None:
+    assert describe(target) == words
+
+
+def test_a_target_without_a_name_for_its_tag_is_none() -> None:
+    for attribute, tag in (("tag", ""), ("team", "zone")):
+        with pytest.raises(ValueError, match=r"^a tag has a name, and no other attribute has one$"):
+            AttributeTarget(attribute, "x", tag)  # type: ignore[arg-type]
+
+
+def test_a_view_keeps_its_epoch_and_one_of_each_target() -> None:
+    short, long, other = (
+        Revocation(id=name, target=target, reason="r", by="b", at=0, expires=NOW + life)
+        for name, target, life in (("s", TxnTarget("t"), 1), ("l", TxnTarget("t"), 2), ("o", TxnTarget("u"), 1))
+    )
+    for made in ([short, long, other], [long, short, other]):
+        found = view(7, made)
+        assert (found.epoch, len(found)) == (7, 2)
+        assert found.by_key[TxnTarget("t").key].id == "l"
+
+
+def test_the_kill_switch_is_passed_over_for_those_who_may_lift_it() -> None:
+    everything = view(1, [Revocation(id="r", target=AllTarget(), reason="r", by="b", at=0)])
+    assert everything.touching((), NOW) is not None
+    assert everything.touching((TxnTarget("t").key,), NOW, halted=False) is None
+
+
+def test_every_key_of_an_agent() -> None:
+    full = Agent(
+        name="a", spiffe_id=spiffe("a"), owner="corp|ann", team="t", purpose="p", risk_level="high", environment="dev",
+        groups=("g", "h"), classes=("c",), tags={"zone": "eu"},
+    )  # fmt: skip
+    assert list(keys_of_agent(full)) == [
+        ("agent", "", "a"), ("agent", "", spiffe("a")), ("attribute", "environment", "dev"), ("attribute", "team", "t"),
+        ("attribute", "risk_level", "high"), ("attribute", "owner", "corp|ann"), ("attribute", "group", "g"),
+        ("attribute", "group", "h"), ("attribute", "class", "c"), ("attribute", "tag.zone", "eu"),
+    ]  # fmt: skip
 
 
 def test_which_agents_a_target_stops() -> None:

@@ -1,5 +1,7 @@
 """Scopes: all that a call needs or nothing, and step-up only where it helps."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from msgspec.structs import replace
 
 from gateway.core import scope
 from gateway.core.errors import HopError
-from gateway.core.model import Call, Chain, RootToken, SpiffeId, Uid, User
+from gateway.core.model import Call, Chain, RootToken, Route, SpiffeId, Uid, User
 from gateway.core.reasons import Reason
 from gateway.core.registry import Agent, Prompts, Registry, Resources, Server, Tool, Upstream
 
@@ -231,3 +233,50 @@ def test_never_more_than_the_ceiling(ceiling: frozenset[str]) -> None:
         assert not frozenset(TOOL.scopes) <= ceiling
     else:
         assert granted <= ceiling
+
+
+def test_of_what_a_server_needs_the_operation_that_uses_it_is_the_last_word() -> None:
+    """Completing a resource's URI needs what reading does, where neither the entry nor completing says anything."""
+    server = replace(DECLARING.servers["ledger"], needs={"readResource": ("docs",), "getPrompt": ("ask",)})
+    known = replace(DECLARING, servers={"ledger": server})
+    assert scope.needed(call("complete", Uid("McpResource", "ledger/db://a")), known) == {"docs"}
+    assert scope.needed(call("complete", Uid("Prompt", "ledger/summary")), known) == {"ask"}
+
+
+def test_of_two_issuer_scopes_the_one_that_yields_less_besides_is_named() -> None:
+    sources = {
+        "a": frozenset({"narrow", "broad"}),
+        "b": frozenset({"other", "broad"}),
+        "x": frozenset({"broad"}),
+        "y": frozenset({"broad"}),
+    }
+    assert scope.covering(frozenset({"a"}), sources) == {"narrow"}
+    assert scope.covering(frozenset({"a", "b"}), sources) == {"narrow", "other"}
+    assert scope.covering(frozenset({"a", "x"}), sources) == {"broad"}
+
+
+def test_a_header_that_is_no_list_is_named() -> None:
+    with pytest.raises(HopError) as caught:
+        scope.requested("é")
+    assert caught.value.detail == "header hopgate-del-scope is not a space-separated list of scopes"
+    assert scope.requested("! ~ [") == {"!", "~", "["}
+
+
+def test_all_that_a_chain_lacks_is_named() -> None:
+    with pytest.raises(HopError) as caught:
+        scope.narrow(frozenset({"b", "a", "c"}), chain("c"))
+    assert caught.value.detail == "the chain lacks scope a b"
+
+
+class TestServed:
+    def test_a_server_s_are_those_of_its_calls(self) -> None:
+        mcp = Route("mcp", "ledger", "/mcp/ledger", "r", "a")
+        assert scope.served(mcp, DECLARING) == scope.of_route("ledger", "mcp", DECLARING)[0]
+
+    def test_an_agent_goes_on_with_all_that_it_was_granted(self) -> None:
+        a2a = Route("a2a", "b", "/a2a/b", "r", "a")
+        assert scope.served(a2a, DECLARING) == {"b/ask", "b/hooks", "b/delegate", "ledger/pay", "ledger/read"}
+
+    @pytest.mark.parametrize(("protocol", "name"), [("mcp", "b"), ("a2a", "ledger"), ("mcp", "gone"), ("a2a", "gone")])
+    def test_what_is_not_registered_serves_none(self, protocol: Any, name: str) -> None:
+        assert scope.served(Route(protocol, name, "/", "r", "a"), DECLARING) == frozenset()

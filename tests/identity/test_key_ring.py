@@ -245,7 +245,7 @@ ACTIONS = st.one_of(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=min(40, settings.default.max_examples))
 @given(st.lists(ACTIONS, max_size=14))
 def test_whatever_happens_replicas_agree_and_what_they_signed_is_accepted(actions: list[tuple[str, int]]) -> None:
     """Dying at any step, between any two: the next turn finds one usable set, and honours the promises of the last."""
