@@ -13,7 +13,7 @@ from msgspec import Struct
 from gateway.core import delegation
 from gateway.core.errors import HopError, TokenError
 from gateway.core.limits import Limits
-from gateway.core.model import Chain, ExchangedToken, Hop, Peer, Route, SpiffeId, User
+from gateway.core.model import Chain, ChainToken, ExchangedToken, Hop, Peer, Route, SpiffeId, User
 from gateway.core.reasons import Reason
 from gateway.core.registry import Registry
 from gateway.core.scope import served
@@ -205,6 +205,21 @@ def check_origin(via: SpiffeId | None, peers: Mapping[SpiffeId, PeerGateway]) ->
     """
     if via is not None and via not in peers:
         raise HopError(Reason.CHAIN_FORGED, f"{via}, which vouched for the chain, is no peer gateway any more")
+
+
+def check_redeemed(token: ChainToken, client: Peer, own_domain: str) -> None:
+    """Check that ``client`` exchanges no token that a peer gateway redeemed: its last actor is not who holds it.
+
+    Tokens of an agent of another domain look the same but for the certificate, so such an agent exchanges one only with
+    the certificate that it is bound to. Our own agents are never the last actor of what a gateway redeemed.
+
+    Raises:
+        HopError: CHAIN_HOLDER.
+    """
+    if not isinstance(token, ExchangedToken) or token.via is None or trust_domain_of(token.actors[-1]) == own_domain:
+        return
+    if token.x5t != client.x5t:
+        raise HopError(Reason.CHAIN_HOLDER, f"the token is bound to another certificate than {client.spiffe_id}'s")
 
 
 def enter(

@@ -142,6 +142,7 @@ async def exchanged(
     token = passage.edition.tokens.verify_own(subject, now)
     passage.presented = token
     crossing.check_origin(passage, token)
+    crossing.check_redeemed(passage, token)
     await gate.revoked.check(keys_before(token, agent, route, snapshot.registry))
     made = exchange.exchanged(agent, token, route, requested, snapshot.registry, now, snapshot.limits)
     await gate.revoked.check(keys_after(made.chain, token, route, snapshot.registry))

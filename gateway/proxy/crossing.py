@@ -67,6 +67,16 @@ def check_origin(passage: Passage, token: ChainToken) -> None:
     federation.check_origin(token.via, passage.snapshot.peers)
 
 
+def check_redeemed(passage: Passage, token: ChainToken) -> None:
+    """Check that what a peer gateway redeemed is exchanged by nobody.
+
+    Raises:
+        HopError: CHAIN_HOLDER.
+    """
+    if passage.exchange.peer is not None:
+        federation.check_redeemed(token, passage.exchange.peer, passage.snapshot.trust_domain)
+
+
 def brought(passage: Passage, token: ExchangedToken, route: Route, via: SpiffeId) -> Chain:
     """The chain that the peer gateway ``via`` brings with ``token``.
 

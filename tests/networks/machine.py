@@ -299,8 +299,9 @@ class Networks(RuleBasedStateMachine):
         pool = pools[other % len(pools)] or every
         token = pool[-1 - which % len(pool)]
         asked = self.rightful(token, route)
-        if token.kind in ("hop", "exchanged", "brought") and other % 2:
-            asked = self._by(asked, token, "exchange", asked.at.base + asked.path)
+        if token.kind != "assertion" and which % 3:
+            way_in = "handle" if token.handle is not None and which % 3 == 1 else "exchange"
+            asked = self._by(asked, token, way_in, asked.at.base + asked.path)
         if "gateway" in changes:
             asked = replace(asked, at=self.gateway(gw))
         at = asked.at
