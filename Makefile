@@ -1,4 +1,4 @@
-.PHONY: demo test lint lock bench docs fuzz
+.PHONY: demo test lint lock bench docs fuzz mutate
 environment = @python3 scripts/environment.py
 
 demo:  ## the whole story on this machine; ONCE=1 runs it once and exits
@@ -24,3 +24,6 @@ bench:
 	.venv/bin/python -m bench.run
 fuzz:  ## SECONDS=3600; needs pip install atheris in .venv
 	.venv/bin/python -m tests.differential.fuzz $(or $(SECONDS),60)
+mutate:  ## ONLY='gateway.core.scope*'; needs pip install mutmut==3.8.1 in .venv; writes docs/MUTATION.md
+	HYPOTHESIS_PROFILE=mutation .venv/bin/python -m mutmut run $(ONLY)
+	.venv/bin/python scripts/mutation.py

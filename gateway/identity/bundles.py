@@ -22,7 +22,6 @@ from gateway.identity.jose import strict_object
 
 MAX_ROOTS = 64
 _USE = "x509-svid"
-_LARGEST = 2**63 - 1
 _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion)
 
 
@@ -107,7 +106,7 @@ def _count(document: Mapping[str, Any], name: str) -> int | None:
     value = document.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise BundleError(f"{name} is not a count")
     return value
 

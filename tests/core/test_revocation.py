@@ -291,6 +291,19 @@ def test_every_key_of_an_agent() -> None:
     ]  # fmt: skip
 
 
+def test_every_key_of_a_chain() -> None:
+    """An agent that is registered no longer is known by its SPIFFE ID."""
+    chain = Chain("corp|maria", (spiffe("gone"),), ("gone",), "txn-1", NOW, 5, frozenset(), "root")
+    keys = [("user", "", "corp|maria"), ("txn", "", "txn-1"), ("agent", "", spiffe("gone")), ("token", "", "root")]
+    assert list(keys_of_chain(chain, REGISTRY)) == keys
+    assert list(keys_of_chain(msgspec.structs.replace(chain, parent=None), REGISTRY)) == keys[:-1]
+
+
+def test_of_two_that_never_expire_the_first_is_kept() -> None:
+    one, other = (Revocation(id=name, target=AllTarget(), reason="r", by="b", at=0) for name in ("1", "2"))
+    assert view(1, [one, other]).by_key[AllTarget().key].id == "1"
+
+
 def test_which_agents_a_target_stops() -> None:
     assert touched_agents(AttributeTarget("environment", "dev"), REGISTRY) == ("analyst", "auditor")
     assert touched_agents(AgentTarget(spiffe("planner")), REGISTRY) == ("planner",)

@@ -8,6 +8,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -90,7 +91,8 @@ def make(name: str, shape: Shape, issuer: Issued | None = None) -> Issued:
         builder = builder.add_extension(x509.ExtendedKeyUsage(list(shape.extended)), critical=False)
     for extension, critical in shape.extra:
         builder = builder.add_extension(extension, critical=critical)
-    return Issued(builder.sign(issuer.key if issuer else key, SHA256()), key)
+    signer = issuer.key if issuer else key
+    return Issued(builder.sign(signer, None if isinstance(signer, Ed25519PrivateKey) else SHA256()), key)
 
 
 def root(name: str, **shape: Any) -> Issued:

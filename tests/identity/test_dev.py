@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway.core.model import SpiffeId
 from gateway.identity.dev import ORGANIZATION, ensure, issue_svid
@@ -122,3 +122,77 @@ def test_two_at_once_agree_on_one_root(tmp_path: Path) -> None:
     bundles = read_bundles({"demo.test": tmp_path / "ca.pem"})
     for files in made:
         assert verify_peer(read_key_pair(files.certificate, files.key).chain_der, bundles, time.time(), "client")
+
+
+def extensions(file: Path) -> dict[str, tuple[object, bool]]:
+    return {type(each.value).__name__: (each.value, each.critical) for each in leaf(file).extensions}
+
+
+def usage(**uses: bool) -> x509.KeyUsage:
+    names = (
+        "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+        "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+    )  # fmt: skip
+    return x509.KeyUsage(**(dict.fromkeys(names, False) | uses))
+
+
+def test_every_extension_of_root_and_leaf(tmp_path: Path) -> None:
+    """As X509-SVID section 4 and its appendix A ask."""
+    issue_svid(tmp_path, AGENT, tmp_path, "a")
+    root, own = extensions(tmp_path / "ca.pem"), extensions(tmp_path / "a.pem")
+    key = root.pop("SubjectKeyIdentifier")
+    assert root == {
+        "BasicConstraints": (x509.BasicConstraints(ca=True, path_length=0), True),
+        "KeyUsage": (usage(key_cert_sign=True, crl_sign=True), True),
+        "SubjectAlternativeName": (
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier("spiffe://demo.test")]),
+            False,
+        ),
+    }
+    assert isinstance(key[0], x509.SubjectKeyIdentifier)
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key[0])
+    assert not own.pop("SubjectKeyIdentifier")[1]
+    assert own == {
+        "BasicConstraints": (x509.BasicConstraints(ca=False, path_length=None), True),
+        "KeyUsage": (usage(digital_signature=True), True),
+        "ExtendedKeyUsage": (
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
+            False,
+        ),
+        "SubjectAlternativeName": (x509.SubjectAlternativeName([x509.UniformResourceIdentifier(AGENT)]), False),
+        "AuthorityKeyIdentifier": (issuer, False),
+    }
+
+
+def test_names_that_are_too_long_for_a_subject_are_cut(tmp_path: Path) -> None:
+    def common_name(file: Path) -> object:
+        return leaf(file).subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+
+    domain, path = "d" * 70, "spiffe://demo.test/" + "p" * 70
+    issue_svid(tmp_path / "long", f"spiffe://{domain}/x", tmp_path, "x", now=NOW)
+    assert common_name(tmp_path / "long" / "ca.pem") == "d" * 64
+    issue_svid(tmp_path / "short", path, tmp_path, "y", now=NOW)
+    assert common_name(tmp_path / "y.pem") == "p" * 64
+    assert common_name(tmp_path / "short" / "ca.pem") == f"demo.test root {NOW:%Y-%m-%d}"
+
+
+def test_directories_are_made_and_private(tmp_path: Path) -> None:
+    out = tmp_path / "far" / "below"
+    files = issue_svid(tmp_path / "ca", AGENT, out, "a")
+    assert files.certificate.parent == out
+    assert stat.S_IMODE(out.stat().st_mode) == 0o700
+
+
+def test_renewed_when_either_file_is_gone(tmp_path: Path) -> None:
+    for gone in ("a.pem", "a-key.pem"):
+        before = read_key_pair(issue_svid(tmp_path, AGENT, tmp_path, "a").certificate, tmp_path / "a-key.pem")
+        (tmp_path / gone).unlink()
+        after = issue_svid(tmp_path, AGENT, tmp_path, "a")
+        assert read_key_pair(after.certificate, after.key) != before
+
+
+def test_an_unusable_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(MaterialError) as caught:
+        issue_svid(tmp_path / "ca", AGENT, tmp_path / "out", "a")
+    assert str(caught.value) == f"{tmp_path / 'out'}: File exists"

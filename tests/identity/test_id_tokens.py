@@ -61,3 +61,27 @@ async def test_a_signature_of_somebody_elses_is_refused() -> None:
     with pytest.raises(TokenError) as refused:
         await subject(sign(CLAIMS, header={"alg": "none"}))
     assert refused.value.reason is Reason.TOKEN_SIGNATURE
+
+
+@pytest.mark.parametrize(
+    ("token", "detail"),
+    [
+        (sign(CLAIMS, header={"alg": "PS256"}), "alg is none that issuer corp is configured for"),
+        (sign(changed(CLAIMS, iss="https://other.test")), "the ID token is another issuer's"),
+        (sign(changed(CLAIMS, aud="ide")), "the ID token is for another client"),
+        (sign(changed(CLAIMS, azp="ide")), "the ID token is for another client"),
+        (sign(changed(CLAIMS, iat=NOW + 31)), "the token is not valid yet"),
+        (sign(changed(CLAIMS, exp=NOW - 30)), "the ID token is expired"),
+        (sign(changed(CLAIMS, nonce="n-2")), "the ID token is of another login (nonce)"),
+        (sign(changed(CLAIMS, pad="x" * 16384)), "the token is malformed: it is longer than 16384 bytes"),
+    ],
+)
+async def test_a_refusal_says_what_is_wrong(token: str, detail: str) -> None:
+    with pytest.raises(TokenError) as refused:
+        await subject(token)
+    assert refused.value.detail == detail
+
+
+@pytest.mark.parametrize("more", [{"exp": NOW - 29}, {"iat": NOW + 30}])
+async def test_leeway(more: dict[str, Any]) -> None:
+    assert await subject(sign(changed(CLAIMS, **more))) == "maria"

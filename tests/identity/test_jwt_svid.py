@@ -202,3 +202,99 @@ def test_only_the_right_claims_by_the_right_key_prove_anybody(claims: dict[str, 
 def test_what_is_no_bundle(document: bytes) -> None:
     with pytest.raises(ValueError):
         read_bundle(document)
+
+
+@pytest.mark.parametrize(
+    ("token", "why"),
+    [
+        (minted(key="k" * 32, alg="HS256"), "its alg is none of a JWT-SVID's"),
+        (minted(typ="at+jwt"), "its typ is not a JWT-SVID's"),
+        (
+            minted(changed(sub="planner")),
+            "its sub is no SPIFFE ID: a SPIFFE ID begins with spiffe:// in lower case",
+        ),
+        (
+            minted(changed(sub="spiffe://c.test/agent/x")),
+            "there is no bundle of JWT authorities for c.test",
+        ),
+        (minted(key=B), "no JWT authority of a.test verifies it"),
+        (minted(changed(aud="x")), "its aud is not exactly this route's resource"),
+        (minted(changed(aud=[RESOURCE, RESOURCE])), "its aud is not exactly this route's resource"),
+        (minted(changed(exp=NOW - LEEWAY_SECONDS)), "it is expired"),
+        (
+            minted(changed(exp=NOW + 301 + LEEWAY_SECONDS)),
+            "it lives longer than 300 s from now; configure a shorter JWT-SVID TTL",
+        ),
+        (minted(changed(exp="soon")), "claim exp is not a NumericDate"),
+        (minted(changed(iat=NOW + 60)), "the token is not valid yet"),
+        (
+            minted(changed(pad="x" * 8192)),
+            "the token is malformed: it is longer than 8192 bytes",
+        ),
+    ],
+)
+def test_a_refusal_says_what_is_wrong(token: str, why: str) -> None:
+    svids = JwtSvids(BUNDLES, single_use=None, max_seconds=300)  # type: ignore[arg-type]
+    with pytest.raises(HopError) as caught:
+        svids.verify(token, RESOURCE, NOW)
+    assert (caught.value.reason, caught.value.detail) == (Reason.WORKLOAD_TOKEN, why)
+
+
+def test_a_nonce_of_the_greatest_length_serves() -> None:
+    svids = JwtSvids(BUNDLES, single_use=None, max_seconds=300)  # type: ignore[arg-type]
+    assert svids.verify(minted(changed(aud=RESOURCE + "#" + "a" * NONCE_CHARS)), RESOURCE, NOW)
+
+
+async def test_a_spent_one_is_told_by_its_workload_and_kept_until_it_ends(svids: JwtSvids) -> None:
+    found = svids.verify(minted(), RESOURCE, NOW)
+    await svids.spend(found, NOW)
+    with pytest.raises(HopError) as caught:
+        await svids.spend(found, NOW + 200)
+    assert caught.value.detail == f"the JWT-SVID of {AGENT} was presented before"
+
+
+class Remembering:
+    """What was spent, as it was said."""
+
+    def __init__(self) -> None:
+        self.spent: list[tuple[str, int, int]] = []
+
+    async def spend(self, name: str, expires: int, now: int) -> bool:
+        self.spent.append((name, expires, now))
+        return True
+
+
+async def test_what_is_spent_is_kept_past_the_leeway() -> None:
+    store = Remembering()
+    svids = JwtSvids(BUNDLES, store, max_seconds=300)
+    found = svids.verify(minted(), RESOURCE, NOW)
+    await svids.spend(found, NOW + 1)
+    assert store.spent == [(f"jwt-svid:{found.digest}", NOW + 200 + LEEWAY_SECONDS, NOW + 1)]
+
+
+def test_a_bundle_is_told_from_what_is_none() -> None:
+    many = [public_jwk(A, f"k-{number}") for number in range(65)]
+    assert len(read_bundle(bundle(*many[:64]))) == 64
+    for document in (bundle(*many), b'{"keys": {}}', b"{}"):
+        with pytest.raises(ValueError) as caught:
+            read_bundle(document)
+        assert str(caught.value) == "it has no list of at most 64 keys"
+
+
+def test_only_jwt_authorities_of_a_bundle_verify() -> None:
+    uses: list[tuple[dict[str, str], bool]] = [
+        ({}, True), ({"use": "jwt-svid"}, True), ({"use": "sig"}, True), ({"use": "x509-svid"}, False),
+        ({"use": "enc"}, False),
+    ]  # fmt: skip
+    for members, counts in uses:
+        assert len(read_bundle(bundle(public_jwk(A, "a", **members)))) == counts
+
+
+def test_bundles_are_replaced_as_a_whole() -> None:
+    bundles = JwtBundles()
+    assert bundles.of("a.test") is None
+    keys = read_bundle(bundle(public_jwk(A, "a")))
+    bundles.publish({"a.test": keys})
+    assert bundles.of("a.test") is keys
+    bundles.publish({})
+    assert bundles.of("a.test") is None

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gateway.core import key_schedule
 from gateway.core.key_schedule import KEPT_SECONDS, SKEW_SECONDS, Rotation, SealedKey
 from gateway.identity.jose import parse_compact
-from gateway.identity.key_ring import KeyRing
+from gateway.identity.key_ring import Halves, KeyRing
 from gateway.identity.seal import AeadSealer
 from gateway.identity.signer import Signer
 from gateway.identity.signing_key import Algorithm, SigningKeyError
@@ -311,3 +311,7 @@ async def test_a_signer_whose_keys_may_not_be_used_signs_nothing(
         signer = (await ring.turn()).signer
         with pytest.raises(SigningKeyError, match="stale"):
             call(signer)
+
+
+def test_halves_show_nothing() -> None:
+    assert repr(Halves({"kid": "k"}, "a private key")) == "Halves()"

@@ -160,3 +160,13 @@ async def test_file_source(tmp_path: Path) -> None:
 def test_urls_that_may_not_be_fetched(change: dict[str, object]) -> None:
     with pytest.raises(DocumentError, match=r"not https|no plain https"):
         key_set(issuer(**change), lambda *_: None)
+
+
+async def test_what_was_never_fetched_is_told_so() -> None:
+    told: list[tuple[str, str]] = []
+    keys = key_set(issuer(source=JwksUri("https://127.0.0.1:1/jwks")), lambda *what: told.append(what))
+    with pytest.raises(TokenError) as caught:
+        await keys.verify(parse_compact(sign({}), 8192), NOW)
+    text = "https://127.0.0.1:1/jwks can't be fetched: ClientConnectorError"
+    assert told == [("corp", text)]
+    assert caught.value.detail == f"keys of issuer corp: {text}"

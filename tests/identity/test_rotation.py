@@ -243,3 +243,15 @@ class TestLoad:
         assert rotated == rotations
         assert len(said) >= rotations * between
         assert set(said) == {AGENT}
+
+
+def test_a_domain_is_trusted_while_a_root_of_it_is_published(world: World) -> None:
+    server = RotatingServer(Seen().on_refused)
+    assert not server.trusts("a.test")
+    server.publish(world.material())
+    assert server.trusts("a.test")
+    assert not server.trusts("c.test")
+    server.publish(Material(world.leaf(HOPGATE).pair, {"a.test": (world.a.certificate,), "b.test": ()}))
+    assert not server.trusts("b.test")
+    server.withdraw()
+    assert not server.trusts("a.test")

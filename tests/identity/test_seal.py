@@ -1,4 +1,9 @@
+import hashlib
+import hmac
+
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,3 +67,11 @@ def test_keyed_digests() -> None:
 
 def test_repr_holds_no_key() -> None:
     assert repr(AeadSealer(SECRET)) == "AeadSealer()"
+
+
+def test_digests_are_what_they_were() -> None:
+    """Records are compared by them for years: neither the key's derivation nor the digest may change."""
+    key = HKDF(SHA256(), length=32, salt=None, info=b"hopgate digest v1").derive(SECRET)
+    assert digest_key(SECRET) == key
+    assert keyed_digest(key, b"value") == hmac.new(key, b"value", hashlib.sha256).hexdigest()
+    assert keyed_digest(key, b"value") != keyed_digest(key, b"other")

@@ -141,3 +141,13 @@ def test_encrypted_pkcs8(algorithm: Algorithm) -> None:
 def test_a_key_of_the_other_algorithm_is_told_apart() -> None:
     with pytest.raises(SigningKeyError, match="not for ES256; set algorithm: EdDSA"):
         load_signer(generate_key_pem("EdDSA"), algorithm="ES256")
+
+
+def test_encrypted_predecessors_are_read_with_the_same_passphrase() -> None:
+    pems = [generate_key_pem("ES256", b"secret"), generate_key_pem("EdDSA", b"secret")]
+    found = load_signer(pems[0], pems[1:], passphrase=b"secret")
+    assert [jwk["kty"] for jwk in found.jwks()["keys"]] == ["EC", "OKP"]
+
+
+def test_a_key_is_for_es256_where_nothing_is_said() -> None:
+    assert load_signer(generate_key_pem()).algorithm == "ES256"

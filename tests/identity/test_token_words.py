@@ -276,6 +276,11 @@ class TestBounds:
     async def test_of_hop_tokens(self, claims: Mapping[str, Any]) -> None:
         assert await accepted(SIGNER.sign(changed(HOP_CLAIMS, **claims)))
 
+    async def test_a_subject_may_hold_bars(self) -> None:
+        token = await accepted(SIGNER.sign(changed(HOP_CLAIMS, sub="corp|auth0|maria")))
+        assert token.user is not None
+        assert (token.user.idp, token.user.subject) == ("corp", "auth0|maria")
+
     async def test_a_key_bound_token_needs_a_certificate(self) -> None:
         text = sign(changed(ROOT_CLAIMS, cnf={"x5t#S256": "P" * 43}))
         for proof, may in (("x509-svid", True), ("jwt-svid", False)):

@@ -16,6 +16,7 @@ from spiffe._proto import workload_pb2, workload_pb2_grpc
 from tests.identity.pki import Issued
 
 Bundles = Mapping[str, Sequence[x509.Certificate]]
+Said = workload_pb2.X509SVIDResponse | workload_pb2.JWTBundlesResponse | grpc.StatusCode
 
 
 def answer(leaf: Issued, own: str, bundles: Bundles, key: Any = None) -> workload_pb2.X509SVIDResponse:
@@ -44,10 +45,10 @@ class StandIn(workload_pb2_grpc.SpiffeWorkloadAPIServicer):
         """Somebody has asked for an SVID."""
         self._changed = threading.Condition()
         self._version = 0
-        self._saying: workload_pb2.X509SVIDResponse | grpc.StatusCode | None = None
+        self._saying: Said | None = None
         self._server: grpc.Server | None = None
 
-    def say(self, what: workload_pb2.X509SVIDResponse | grpc.StatusCode) -> None:
+    def say(self, what: Said) -> None:
         with self._changed:
             self._saying = what
             self._version += 1
@@ -65,6 +66,9 @@ class StandIn(workload_pb2_grpc.SpiffeWorkloadAPIServicer):
         if server is not None:
             server.stop(grace=None).wait()
             self.socket.unlink(missing_ok=True)
+
+    def FetchJWTBundles(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802
+        yield from self.FetchX509SVID(request, context)
 
     def FetchX509SVID(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802
         if ("workload.spiffe.io", "true") not in context.invocation_metadata():
