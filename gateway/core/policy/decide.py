@@ -86,6 +86,20 @@ def may_use(hop: Hop, bundle: Bundle, registry: Registry, item: Uid) -> bool:
     return listed(Case(using(asked, entity), bundle), bundle) is not None
 
 
+def hangs_on_time(hop: Hop, bundle: Bundle, registry: Registry) -> bool:
+    """Whether some policy that decides the hop reads the time, so that a permit may end without anything changing."""
+    steps = ((hop.call.action, hop.call.resource), *hop.call.also)
+    for action, resource in steps:
+        part = structs.replace(hop, call=structs.replace(hop.call, action=action, resource=resource, also=()))
+        case = case_of(part, bundle, registry)
+        if isinstance(case, Case) and (
+            bundle.cuts.enforced.of(case.facts).reads_time
+            or any(bundle.cuts.listed.of(each.facts).reads_time for each in derivations(case, bundle))
+        ):
+            return True
+    return False
+
+
 def _find(case: Case, bundle: Bundle, cut: Cut, *, approved: bool) -> _Finding:
     """The answer; where no policy at all applies to a derived action, the first that it derives from."""
     answer = case.ask(cut, approved=approved)

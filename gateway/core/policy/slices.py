@@ -79,6 +79,10 @@ class Cut:
             self._places.put(place, known)
         return known
 
+    def sizes(self) -> tuple[int, ...]:
+        """How many policies each slice has that calls were decided by."""
+        return tuple(each.size for each in self._slices.values())
+
     def _chosen(self, facts: Facts) -> tuple[int, ...]:
         rows, world = self._table.get(facts.action, {}), facts.world
         around, above = world.ancestors(facts.resource), world.ancestors(facts.principal)

@@ -1,11 +1,11 @@
-"""Cedar asked in the plainest way, to compare with: all policies, all entities, the whole schema, nothing remembered."""
+"""Cedar asked in the plainest way, to compare with: all policies, all entities, the whole schema, no memory."""
 
 from dataclasses import replace
 
 from cedarpy import Entities, PolicySet, Schema, pst
 
 from gateway.core.model import Ask, Decision, Deny, Determining, Hop, Permit, Uid
-from gateway.core.policy.argtypes import arguments_of, schema_with
+from gateway.core.policy.argtypes import schema_with
 from gateway.core.policy.bundle import Bundle
 from gateway.core.policy.entities import World, actions, load, offered, registered
 from gateway.core.policy.evaluate import Evaluation, evaluate
@@ -27,7 +27,7 @@ class Plain:
     def __init__(self, schema: str, bundle: Bundle, registry: Registry) -> None:
         self._bundle = bundle
         self._registry = registry
-        self._schema = Schema.from_str(schema_with(schema, arguments_of(registry)))
+        self._schema = Schema.from_str(schema_with(schema, bundle.arguments))
         self._world = World({**registered(registry), **actions(self._schema)})
         self._trees = {rule.id: rule.tree for rule in bundle.rules.values()}
 
@@ -51,7 +51,9 @@ class Plain:
             return deny(Reason.NO_PERMIT, f"no policy permits {hop.call.action} on {hop.call.resource}")
         if any(policy.approval is None for policy in policies):
             return deny(Reason.FORBIDDEN, "", policies)
-        others = {name: tree for name, tree in self._trees.items() if "approvers" not in bundle.rules[name].statement.text}
+        others = {
+            name: tree for name, tree in self._trees.items() if "approvers" not in bundle.rules[name].statement.text
+        }
         lifted = self._ask(others, facts, approved=True)
         if lifted.error is not None:
             return deny(Reason.POLICY_ERROR, lifted.error)
@@ -95,7 +97,12 @@ class Plain:
         rules = [self._bundle.rules[name] for name in found.policies]
         return tuple(
             Determining(
-                rule.id, rule.place.tier, rule.statement.path, rule.effect, witness.matched(rule.footprint), rule.approval
+                rule.id,
+                rule.place.tier,
+                rule.statement.path,
+                rule.effect,
+                witness.matched(rule.footprint),
+                rule.approval,
             )
             for rule in rules
         )

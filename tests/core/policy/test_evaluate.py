@@ -20,9 +20,8 @@ def case(kit, firm):
 
 def asked(case, text, **changes):
     facts = structs.replace(case.facts, **changes)
-    return evaluate(
-        PolicySet.from_str(text), case.bundle.schemas.bare.handle, facts, all_entities(case), approved=False
-    )
+    schema = case.bundle.schemas.bare.handle
+    return evaluate(PolicySet.from_str(text), schema, facts, all_entities(case), approved=False)
 
 
 def test_answers(case):
