@@ -13,8 +13,8 @@ from msgspec import Struct
 from gateway.core.model import Determining
 from gateway.core.policy.evaluate import Evaluation
 
-KEPT = 10_000
-"""Answers, unless the settings say otherwise. One is 1 to 2 KB; ``reads.MOST_KEY_BYTES`` bounds the largest."""
+KEPT = 5_000
+"""Answers, unless the settings say otherwise. One takes some 5 KB with what it shares; ``reads.MOST_KEY_BYTES`` bounds the largest."""
 
 
 class Answer(Struct, eq=False):

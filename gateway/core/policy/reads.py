@@ -26,15 +26,13 @@ Reader = Callable[[Facts], Any]
 
 def readers(nodes: Iterable[pst.Expr]) -> tuple[Reader, ...] | None:
     """A reader for each expression that reads something; None where one of them isn't understood or reads the time."""
-    found: list[Reader] = []
-    for node in dict.fromkeys(nodes):
-        if reads_time(node):
-            return None
-        reader = _reader(node)
+    found: dict[pst.Expr, Reader] = {}
+    for node in nodes:
+        reader = None if reads_time(node) else _reader(node)
         if reader is None:
             return None
-        found.append(reader)
-    return tuple(found)
+        found[_read_of(node)] = reader
+    return tuple(found.values())
 
 
 def reads_time(node: pst.Expr) -> bool:
@@ -73,6 +71,14 @@ def _reader(node: pst.Expr) -> Reader | None:
         case pst.GetAttr() | pst.EntityLit() | pst.StringLit() | pst.LongLit() | pst.BoolLit() if _plain(node):
             return lambda facts: _told(facts.value(node))
     return None
+
+
+def _read_of(node: pst.Expr) -> pst.Expr:
+    """The same for nodes that read the same: what an entity is in is read once, whatever it is looked for in."""
+    match node:
+        case pst.BinaryOp(op="in", left=left):
+            return pst.BinaryOp("in", left, left)
+    return node
 
 
 def _plain(expr: pst.Expr) -> bool:
