@@ -30,7 +30,8 @@ from gateway.config.watcher import MovingError, read_still
 from gateway.core import delegation, federation, scope
 from gateway.core.errors import HopError
 from gateway.core.model import Permit
-from gateway.core.policy.decide import decide
+from gateway.core.policy.decide import decide, hangs_on_time
+from gateway.core.policy.memory import Memory
 from gateway.core.snapshot import Snapshot
 from gateway.identity.peers import Client
 from gateway.identity.signer import Signer, metadata
@@ -68,10 +69,13 @@ class Editions:
         self._signing = signing
         self._environ = environ
         self._telemetry = telemetry
+        memory = published.snapshot.bundle.memory
+        published = _remembering(published, memory)
         self.published = published
         self.state = "ok"
         """``ok``, or why the configuration on disk is not the one in force."""
         self.current = edition_of(published, signer, telemetry, client)
+        telemetry.metrics.watch_decisions(memory, lambda: self.current.snapshot.bundle.cuts)
         self.admin = admin_edition(published, telemetry)
         self._count()
 
@@ -121,6 +125,8 @@ class Editions:
         same = same and old.admin.digest == new.admin.digest
         if same and signer is self.current.signer:
             return
+        # Answers are kept by digests of all that they depend on: those of before are right here too.
+        found = _remembering(found, old.snapshot.bundle.memory)
         edition = edition_of(found, signer, self._telemetry, self._client)
         self.current, self.admin = edition, admin_edition(found, self._telemetry)
         self.published = found
@@ -182,12 +188,28 @@ def edition_of(published: Published, signer: Signer, telemetry: Telemetry, clien
     )
 
 
+def _remembering(published: Published, memory: Memory) -> Published:
+    snapshot = published.snapshot
+    memory.keep(snapshot.limits.decisions_kept)
+    bundle = snapshot.bundle.remembering(memory)
+    return msgspec.structs.replace(published, snapshot=msgspec.structs.replace(snapshot, bundle=bundle))
+
+
 def decide_again(gate: Gate, snapshot: Snapshot) -> None:
     """End every open stream that ``snapshot`` no longer permits."""
     for lease in all_leases(gate):
         why = _refusal(lease, snapshot)
         if why is not None:
             lease.end(f"decided again in generation {snapshot.generation}: {why}")
+
+
+def decide_timed(gate: Gate, snapshot: Snapshot) -> None:
+    """End every open stream that a policy no longer permits because of the time."""
+    for lease in all_leases(gate):
+        if hangs_on_time(lease.hop, snapshot.bundle, snapshot.registry):
+            why = _refusal(lease, snapshot)
+            if why is not None:
+                lease.end(f"decided again by the time: {why}")
 
 
 def end_unvouched(gate: Gate) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.app.administering import administer
 from gateway.app.bundles import Bundles
-from gateway.app.editions import Editions, end_unvouched
+from gateway.app.editions import Editions, decide_timed, end_unvouched
 from gateway.app.identity import STARTING, Identity, Standing
 from gateway.app.ids import new_id
 from gateway.app.jwt_svids import JwtAuthorities
@@ -112,6 +112,7 @@ async def serve(
                 tasks.create_task(revoking.run(gate)),
                 tasks.create_task(signing.run(lambda signer, distrusted: editions.sign_with(gate, signer, distrusted))),
                 tasks.create_task(authorities.run()),
+                tasks.create_task(_watch_time(editions, gate)),
                 tasks.create_task(_follow(editions, identity, authorities, gate, control.reload)),
             ]
             watch.serving = True
@@ -124,6 +125,13 @@ async def serve(
             await asyncio.gather(*(listener.stop() for listener in listeners.values()))
             for task in running:
                 task.cancel()
+
+
+async def _watch_time(editions: Editions, gate: Gate) -> None:
+    """Decide open streams again whose permits read the time."""
+    while True:
+        await asyncio.sleep(editions.current.snapshot.limits.decide_again_seconds)
+        decide_timed(gate, editions.current.snapshot)
 
 
 async def _follow(

@@ -88,6 +88,18 @@ class LimitSettings(Limits, Section, frozen=True, kw_only=True, forbid_unknown_f
     root_ttl_seconds: Annotated[
         int, Meta(ge=30, le=3600, description="Life of a chain: how long hop tokens prove it at the gateway.")
     ] = _SAFE.root_ttl_seconds
+    decisions_kept: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Answers of Cedar that are kept for calls that give policies the same facts; 0: none.",
+        ),
+    ] = _SAFE.decisions_kept
+    decide_again_seconds: Annotated[
+        float,
+        Meta(ge=1, le=300, description="How often open streams are decided again that a policy permits by the time."),
+    ] = _SAFE.decide_again_seconds
 
     def faults(self) -> Iterable[Fault]:
         """A hop token may not outlive its chain, and one that is sent again lives for a while."""

@@ -29,3 +29,5 @@ class Limits(Struct, frozen=True, kw_only=True):
     minted_kept: int = 10_000
     minted_margin_seconds: int = 60
     root_ttl_seconds: int = 900
+    decisions_kept: int = 5_000
+    decide_again_seconds: float = 10.0

@@ -17,6 +17,10 @@ class Recent(Generic[K, V]):
         """The value, or None where there is none (any more)."""
         return self._values.get(key)
 
+    def values(self) -> tuple[V, ...]:
+        """All that is remembered now."""
+        return tuple(self._values.values())
+
     def put(self, key: K, value: V) -> None:
         """Remember ``value``; the oldest one makes room for a new key."""
         if key not in self._values and len(self._values) >= self._most:

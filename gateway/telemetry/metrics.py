@@ -12,9 +12,12 @@ from typing import Literal, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
 from gateway.core.model import PolicyId, ProtocolName
+from gateway.core.policy.bundle import Cuts
+from gateway.core.policy.memory import Memory
 from gateway.core.reasons import Reason
 from gateway.core.registry import LiveMode
 from gateway.telemetry import semconv
+from gateway.telemetry.decisions import DecisionsCollector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -264,6 +267,10 @@ class Metrics:
         for policy in policies:
             if policy in self._policies:
                 self._evaluated.labels(policy).set(at)
+
+    def watch_decisions(self, memory: Memory, cuts: Callable[[], Cuts]) -> None:
+        """Show what ``memory`` could answer, and the slices of the bundle in force, whenever it is asked."""
+        self._registry.register(DecisionsCollector(memory, cuts))
 
     def render(self) -> bytes:
         """The exposition of all metrics, as ``CONTENT_TYPE``."""

@@ -20,7 +20,7 @@ from tests.wire.ledger import Ledger
 from tests.wire.mcp_calls import answer_of, bare, call, modern, post, through_gateway
 
 ROOT = Path(str(gateway.__file__)).parent
-MEMORIES = ("Recent", "OrderedDict")
+MEMORIES = ("Recent", "OrderedDict", "Memory")
 REMEMBERED = {
     "identity/jose.py:parse_protected": "the protected header itself: says the same to everyone",
     "identity/jwks.py:Recent": "digest of the whole token, signature included, in the keys of one issuer",
@@ -31,6 +31,13 @@ REMEMBERED = {
     "store/live_chains.py:Recent": "user, agent and chain: only what this process has stored itself",
     "store/handles.py:Recent": "digest of a handle; what is found opens for one SPIFFE ID only",
     "core/policy/entities.py:Recent": "the exact text of all entities of the question",
+    "core/policy/bundle.py:Memory": (
+        "digest of the slice's policies, principal, action, resource and every value that the policies read; the "
+        "decision's hop, generation and bundle are the call's own"
+    ),
+    "core/policy/bundle.py:Recent": "the entity, of one registry: whose ancestors; never what a token brings",
+    "core/policy/slices.py:Recent": "action, principal and resource of one bundle: which policies; no answer",
+    "core/policy/schemas.py:Recent": "the tool: what its arguments look like",
     "protocols/jsonrpc.py:_decoder": "the limit of digits: no caller's",
 }
 """Where → what it is keyed by. Registrations, time and the answer itself are never behind a key."""

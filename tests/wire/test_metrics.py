@@ -113,6 +113,12 @@ async def test_permitted_denied_and_failed_hops_are_counted_by_verdict_and_reaso
     for stage in ("token", "parse", "chain", "decide", "audit", "mint", "upstream", "total"):
         assert failed.value("hopgate_stage_seconds_count", stage=stage) >= 4, stage
         assert failed.value("hopgate_stage_seconds_sum", stage=stage) > 0, stage
+    memory = "hopgate_decision_memory_total"
+    assert after.value(memory, answer="hit") > before.value(memory, answer="hit")
+    assert after.value(memory, answer="miss") > 0
+    assert 0 < after.value("hopgate_decision_memory_size") <= after.value(memory, answer="miss")
+    assert 0 < after.value("hopgate_policy_slice_largest") <= len(company.policies) * 10
+    assert after.value("hopgate_policy_slices") > 1
     evaluated = "hopgate_policy_last_evaluated_timestamp_seconds"
     assert after.value(evaluated, policy="finance-read") > 0
     assert after.value(evaluated, policy="large-payments") > 0

@@ -1,8 +1,10 @@
 """Hot reload: one swap, the last good generation kept, open streams decided again, no request dropped."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,25 @@ async def test_open_streams_are_decided_again(company: Company, ledger: Ledger) 
         answer = await asyncio.wait_for(streaming, SECONDS)
         assert refusal_of(answer)[2] == "lease_ended"
         await asyncio.wait_for(ledger.cancelled.wait(), SECONDS)
+
+
+async def test_a_stream_that_a_policy_permits_until_a_time_ends_then(company: Company, ledger: Ledger) -> None:
+    """Nothing is published: the stream is decided again by the clock."""
+    end = datetime.fromtimestamp(time.time() + 8, UTC)
+    company.settings.setdefault("limits", {})["decide_again_seconds"] = 1
+    company.policies["guardrails/hours.cedar"] = (
+        '@id("hours")\nforbid (principal, action == Action::"invokeTool", resource)\n'
+        f'when {{ context.now > datetime("{end:%Y-%m-%dT%H:%M:%SZ}") }};\n'
+    )
+    company.write()
+    await until(company, generation(2))
+    async with bare(company) as wire, asyncio.TaskGroup() as tasks:
+        streaming = tasks.create_task(post(wire, streamed("slow")))
+        await asyncio.wait_for(ledger.started.wait(), SECONDS)
+        answer = await asyncio.wait_for(streaming, SECONDS)
+        assert refusal_of(answer)[2] == "lease_ended"
+        await asyncio.wait_for(ledger.cancelled.wait(), SECONDS)
+        assert refusal_of(await post(wire, call("read_balance")))[2] == "forbidden"
 
 
 async def test_streams_that_stay_permitted_go_on(company: Company, ledger: Ledger) -> None:

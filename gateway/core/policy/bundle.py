@@ -1,20 +1,21 @@
 """A bundle of Cedar policies, compiled for one registry: it loads whole or not at all (POLICY 2.2).
 
 Whether a call is permitted is decided in ``decide``; this module only says which policies there are and
-prepares what every decision shares. Staged policies, slices and cached decisions are not here.
+prepares what every decision shares. Staged policies are not here.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import rfc8785
-from cedarpy import PolicySet, Schema, pst
-from msgspec import Struct
+from cedarpy import Schema, pst
+from msgspec import Struct, structs
 
+from gateway.core.model import Uid
 from gateway.core.policy.approval import approval_problems
 from gateway.core.policy.argtypes import Arguments, arguments_of, kept, schema_with
-from gateway.core.policy.entities import Handles, World, actions, load, registered
-from gateway.core.policy.footprint import Footprint, footprint, union
+from gateway.core.policy.entities import MOST_LINEAGES, Handles, World, actions, load, registered
+from gateway.core.policy.footprint import Footprint, union
 from gateway.core.policy.listing import list_tree
 from gateway.core.policy.load_rules import (
     annotation_problems,
@@ -24,10 +25,14 @@ from gateway.core.policy.load_rules import (
     members_of,
     tier_problems,
 )
-from gateway.core.policy.rule import PolicyInfo, Rule, parse, policy_set
+from gateway.core.policy.memory import Memory
+from gateway.core.policy.rule import PolicyInfo, Rule, parse
+from gateway.core.policy.schemas import Schemas
+from gateway.core.policy.slices import Cut, own_part, part_of
 from gateway.core.policy.source import PolicySource, Problem, in_order
 from gateway.core.policy.validate import validate
 from gateway.core.policy.vocabulary import vocabulary, vocabulary_problems
+from gateway.core.recent import Recent
 from gateway.core.registry import Registry
 
 __all__ = ["Bundle", "PolicyInfo", "PolicySource", "Problem", "compile_bundle"]
@@ -37,15 +42,15 @@ OPEN = "(open)"
 _OPEN_TREE = pst.Template(OPEN, "permit", pst.ScopeAny(), pst.ScopeAny(), pst.ScopeAny(), (), pst.FrozenMap())
 
 
-class PolicySets(Struct, frozen=True, eq=False):
-    """The bundle's policies as Cedar handles, parsed once, for the questions that are asked of them."""
+class Cuts(Struct, frozen=True, eq=False):
+    """The bundle's policies by the questions that are asked of them, each cut into slices."""
 
-    enforced: PolicySet
-    lifted: PolicySet
+    enforced: Cut
+    lifted: Cut
     """Without policies that read ``approvers``: would approval help?"""
-    listed: PolicySet
+    listed: Cut
     """The list bundle."""
-    list_forbids: PolicySet
+    list_forbids: Cut
     """The forbids of the list bundle beside one permit of everything."""
 
 
@@ -58,9 +63,8 @@ class Bundle(Struct, frozen=True, eq=False):
     """By id."""
     warnings: tuple[Problem, ...]
     rules: Mapping[str, Rule]
-    sets: PolicySets
-    schema: Schema
-    """Holds the argument types that some policy reads, and no others."""
+    cuts: Cuts
+    schemas: Schemas
     arguments: Arguments
     world: World
     """The registry's entities, and the schema's actions."""
@@ -68,6 +72,12 @@ class Bundle(Struct, frozen=True, eq=False):
     reads: Footprint
     registry: Registry
     digest_key: bytes | None
+    memory: Memory
+    """Answers that Cedar gave already."""
+
+    def remembering(self, memory: Memory) -> "Bundle":
+        """The same bundle with the answers that were given before it: keys are digests, so none is wrong here."""
+        return structs.replace(self, memory=memory)
 
     def compiled_for(self, registry: Registry) -> bool:
         """Whether this is the registry that the bundle was checked against."""
@@ -116,44 +126,43 @@ def _assemble(
 ) -> Bundle | tuple[Problem, ...]:
     reads = union(rule.footprint for rule in rules)
     arguments = kept(arguments_of(registry), reads.arguments)
-    slim_schema = Schema.from_str(schema_with(schema, arguments))
-    entities = {**registered(registry), **actions(slim_schema)}
-    world = World(entities, {uid: entity.text() for uid, entity in entities.items()})
+    schemas = Schemas(schema, arguments)
+    entities = {**registered(registry), **actions(schemas.bare.handle)}
+    lineages = Recent[Uid, frozenset[Uid]](MOST_LINEAGES)
+    world = World(entities, {uid: entity.text() for uid, entity in entities.items()}, lineages=lineages)
     try:
-        load(world, entities, slim_schema)
+        load(world, entities, schemas.bare.handle)
     except ValueError as error:
         return (Problem("registry", 0, None, f"the registry does not fit the schema: {error}"),)
+    salt = hashlib.sha256(schema.encode()).digest() + hashlib.sha256(digest_key or b"").digest()
     return Bundle(
         digest=digest,
         policies=tuple(PolicyInfo.of(rule) for rule in rules),
         warnings=warnings,
         rules={rule.id: rule for rule in rules},
-        sets=_sets(rules),
-        schema=slim_schema,
+        cuts=_cuts(rules, world, salt),
+        schemas=schemas,
         arguments=arguments,
         world=world,
-        handles=Handles(slim_schema),
+        handles=Handles(schemas.bare.handle),
         reads=reads,
         registry=registry,
         digest_key=digest_key,
+        memory=Memory(),
     )
 
 
-def _sets(rules: Sequence[Rule]) -> PolicySets:
-    listed: dict[str, pst.Template] = {rule.id: tree for rule in rules if (tree := list_tree(rule.tree)) is not None}
-    forbids = {name: tree for name, tree in listed.items() if tree.effect == "forbid"}
-    enforced: dict[str, pst.Template] = {rule.id: rule.tree for rule in rules}
-    lifted = {name: tree for name, tree in enforced.items() if not footprint(tree).reads_context("approvers")}
-    return PolicySets(
-        enforced=_handle(enforced),
-        lifted=_handle(lifted),
-        listed=_handle(listed),
-        list_forbids=_handle({**forbids, OPEN: _OPEN_TREE}),
+def _cuts(rules: Sequence[Rule], world: World, salt: bytes) -> Cuts:
+    enforced = [part_of(rule, rule.tree) for rule in rules]
+    listed = [part_of(rule, tree) for rule in rules if (tree := list_tree(rule.tree)) is not None]
+    lifted = [part for part in enforced if not any(reads.reads_context("approvers") for reads in part.reads)]
+    forbids = [part for part in listed if part.tree.effect == "forbid"]
+    return Cuts(
+        enforced=Cut("enforced", enforced, world, salt),
+        lifted=Cut("lifted", lifted, world, salt),
+        listed=Cut("listed", listed, world, salt),
+        list_forbids=Cut("list_forbids", [*forbids, own_part(_OPEN_TREE)], world, salt),
     )
-
-
-def _handle(trees: Mapping[str, pst.Template]) -> PolicySet:
-    return PolicySet.from_pst(policy_set(trees))
 
 
 def _problems(rules: Sequence[Rule], registry: Registry, world: World, arguments: Arguments) -> Iterable[Problem]:

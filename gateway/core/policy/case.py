@@ -1,13 +1,13 @@
-"""A hop made ready to be asked about: its facts, its entities, and what a derived action derives from.
+"""A hop made ready to be asked about, and asked: its facts, the slice that decides it, what it derives from.
 
 Opening a server and listing what it has derives from what may be used there, an agent's card from delegation to
 it (POLICY 2.4), and following a task from using the tool that made it. What follows from the answers is decided
 elsewhere.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from cedarpy import Entities, PolicySet, Schema
+from cedarpy import Entities
 from msgspec import Struct, structs
 
 from gateway.core.model import Hop, Uid
@@ -15,6 +15,10 @@ from gateway.core.policy.bundle import Bundle
 from gateway.core.policy.entities import Entity, offered
 from gateway.core.policy.evaluate import Evaluation, evaluate
 from gateway.core.policy.facts import Facts, Undecided, gather, missing, using
+from gateway.core.policy.memory import Answer
+from gateway.core.policy.reads import Reader, written
+from gateway.core.policy.schemas import Typed
+from gateway.core.policy.slices import Cut, Slice
 from gateway.core.reasons import Reason
 from gateway.core.registry import Registry
 
@@ -28,19 +32,43 @@ _LISTED_BY = {"invokeTool": "listTools", "readResource": "listResources", "getPr
 
 
 class Case(Struct, frozen=True):
-    """Facts with their entities loaded."""
+    """Facts, and the bundle that they are to be decided by."""
 
     facts: Facts
-    entities: Entities
-    schema: Schema
+    bundle: Bundle
 
-    def ask(self, policies: PolicySet, *, approved: bool = False) -> Evaluation:
-        """Evaluate one set of policies."""
-        return evaluate(policies, self.schema, self.facts, self.entities, approved=approved)
+    def ask(self, cut: Cut, *, approved: bool = False) -> Answer:
+        """Cedar's answer to one question, from memory where the same facts were decided before."""
+        bundle, facts = self.bundle, self.facts
+        chosen = cut.of(facts)
+        absent = missing(facts, chosen.dereferenced)
+        if absent is not None:
+            return Answer(Evaluation(False, error=absent))
+        typed = bundle.schemas.of(facts.context.get("args"))
+        key = None if chosen.reading is None else self._key(chosen, chosen.reading, typed, approved=approved)
+        known = bundle.memory.find(key)
+        if known is not None:
+            return known
+        try:
+            entities = bundle.handles.load(facts.world, (*facts.roots(), *chosen.literals))
+        except ValueError:
+            return Answer(Evaluation(False, error="an entity of the call does not fit the schema"))
+        found = Answer(evaluate(chosen.policies, typed.handle, facts, entities, approved=approved))
+        bundle.memory.put(key, found)
+        return found
+
+    def _key(self, chosen: Slice, reading: Iterable[Reader], typed: Typed, *, approved: bool) -> bytes | None:
+        facts = self.facts
+        tool = self.bundle.registry.tool(*facts.resource.id.split("/", 1)) if "args" in facts.context else None
+        asked = (chosen.digest, typed.digest, approved, facts.action)
+        # How a record shows an argument is the registry's to say, and may change.
+        marks = () if tool is None else sorted(tool.sensitive)
+        about = (facts.principal.type, facts.principal.id, facts.resource.type, facts.resource.id)
+        return written((*asked, *about, marks), reading, facts)
 
     def doing(self, action: str) -> "Case":
         """The same caller and resource with another action."""
-        return Case(structs.replace(self.facts, action=action), self.entities, self.schema)
+        return Case(structs.replace(self.facts, action=action), self.bundle)
 
 
 def case_of(hop: Hop, bundle: Bundle, registry: Registry) -> Case | Undecided:
@@ -48,19 +76,18 @@ def case_of(hop: Hop, bundle: Bundle, registry: Registry) -> Case | Undecided:
     if not bundle.compiled_for(registry):
         return Undecided(Reason.POLICY_ERROR, "the bundle was compiled for another registry")
     facts = gather(hop, registry, bundle.world, bundle.arguments)
-    return facts if isinstance(facts, Undecided) else loaded(facts, bundle)
+    return facts if isinstance(facts, Undecided) else Case(facts, bundle)
 
 
-def loaded(facts: Facts, bundle: Bundle) -> Case | Undecided:
-    """The facts with the entities that they and the bundle's literals reach."""
-    absent = missing(facts, bundle.reads.dereferenced)
-    if absent is not None:
-        return Undecided(Reason.POLICY_ERROR, absent)
+def all_entities(case: Case) -> Entities | None:
+    """The entities that the case and any policy of the bundle reach; None where they can't be had."""
+    facts, bundle = case.facts, case.bundle
+    if missing(facts, bundle.reads.dereferenced) is not None:
+        return None
     try:
-        entities = bundle.handles.load(facts.world, (*facts.roots(), *bundle.reads.literals))
+        return bundle.handles.load(facts.world, (*facts.roots(), *bundle.reads.literals))
     except ValueError:
-        return Undecided(Reason.POLICY_ERROR, "an entity of the call does not fit the schema")
-    return Case(facts, entities, bundle.schema)
+        return None
 
 
 def derivations(case: Case, bundle: Bundle) -> Iterator[Case]:
@@ -74,9 +101,7 @@ def derivations(case: Case, bundle: Bundle) -> Iterator[Case]:
         yield from _makers(case.facts, bundle)
     if asked in _FROM_USE:
         for item in _usable(case.facts.resource.id, bundle):
-            use = loaded(using(case.facts, item), bundle)
-            if isinstance(use, Case):
-                yield use
+            yield Case(using(case.facts, item), bundle)
 
 
 def _makers(facts: Facts, bundle: Bundle) -> Iterator[Case]:
@@ -84,9 +109,8 @@ def _makers(facts: Facts, bundle: Bundle) -> Iterator[Case]:
     made = facts.world.get(facts.resource)
     for parent in () if made is None else made.parents:
         tool = bundle.world.get(parent) if parent.type == "Tool" else None
-        use = None if tool is None else loaded(using(facts, tool), bundle)
-        if isinstance(use, Case):
-            yield use
+        if tool is not None:
+            yield Case(using(facts, tool), bundle)
 
 
 def _usable(server: str, bundle: Bundle) -> Iterator[Entity]:
@@ -98,23 +122,23 @@ def _usable(server: str, bundle: Bundle) -> Iterator[Entity]:
     yield from (entity for entity in unnamed if entity is not None)
 
 
-def derived(case: Case, source: Case, bundle: Bundle) -> Evaluation | None:
+def derived(case: Case, source: Case, bundle: Bundle) -> Answer | None:
     """The permit that the action of ``case`` takes over from one of its derivations.
 
     A forbid that keeps a tool off lists doesn't lose the tasks that were made with it.
     """
     if case.facts.resource.type != "McpTask":
         return listed(source, bundle)
-    answer = source.ask(bundle.sets.listed)
-    return answer if answer.allowed else None
+    answer = source.ask(bundle.cuts.listed)
+    return answer if answer.evaluation.allowed else None
 
 
-def listed(case: Case, bundle: Bundle) -> Evaluation | None:
+def listed(case: Case, bundle: Bundle) -> Answer | None:
     """The list bundle's permit of a case, unless a forbid keeps its item off lists."""
-    answer = case.ask(bundle.sets.listed)
-    if not answer.allowed:
+    answer = case.ask(bundle.cuts.listed)
+    if not answer.evaluation.allowed:
         return None
     listing = _LISTED_BY.get(case.facts.action)
-    if listing is not None and not case.doing(listing).ask(bundle.sets.list_forbids).allowed:
+    if listing is not None and not case.doing(listing).ask(bundle.cuts.list_forbids).evaluation.allowed:
         return None
     return answer

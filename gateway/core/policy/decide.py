@@ -4,24 +4,24 @@ Default deny. An error, no answer, or an entity that should be there and isn't i
 ``policy_error``, never an allow. Scopes, revocation and approvals that people have given are not here.
 """
 
-from cedarpy import PolicySet
 from msgspec import Struct, structs
 
 from gateway.core.model import Ask, Decision, Deny, Determining, Hop, Permit, Uid
 from gateway.core.policy.bundle import Bundle
-from gateway.core.policy.case import Case, case_of, derivations, derived, listed, loaded
+from gateway.core.policy.case import Case, case_of, derivations, derived, listed
 from gateway.core.policy.entities import offered
-from gateway.core.policy.evaluate import Evaluation
 from gateway.core.policy.facts import Facts, Undecided, caller, using
+from gateway.core.policy.memory import Answer
 from gateway.core.policy.provenance import Witness
+from gateway.core.policy.slices import Cut
 from gateway.core.reasons import Reason
 from gateway.core.registry import Registry
 
 
 class _Finding(Struct, frozen=True):
-    """An evaluation and the facts it was made from: a derived one speaks of another action."""
+    """An answer and the facts it was made from: a derived one speaks of another action."""
 
-    evaluation: Evaluation
+    answer: Answer
     facts: Facts
 
 
@@ -52,18 +52,18 @@ def _decide(hop: Hop, bundle: Bundle, registry: Registry, generation: int) -> De
     case = case_of(hop, bundle, registry)
     if isinstance(case, Undecided):
         return deny(case.reason, case.detail)
-    first = _find(case, bundle, bundle.sets.enforced, approved=False)
-    if first.evaluation.error is not None:
-        return deny(Reason.POLICY_ERROR, first.evaluation.error)
+    first = _find(case, bundle, bundle.cuts.enforced, approved=False)
+    if first.answer.evaluation.error is not None:
+        return deny(Reason.POLICY_ERROR, first.answer.evaluation.error)
     policies = _determining(first, bundle)
-    if first.evaluation.allowed:
+    if first.answer.evaluation.allowed:
         return Permit(hop, policies, bundle.digest, generation)
     if not policies:
         return deny(Reason.NO_PERMIT, f"no policy permits {hop.call.action} on {hop.call.resource}")
     groups = tuple(sorted({policy.approval for policy in policies if policy.approval is not None}))
     if any(policy.approval is None for policy in policies):
         return deny(Reason.FORBIDDEN, policies=policies)
-    lifted = _find(case, bundle, bundle.sets.lifted, approved=True).evaluation
+    lifted = _find(case, bundle, bundle.cuts.lifted, approved=True).answer.evaluation
     if lifted.error is not None:
         return deny(Reason.POLICY_ERROR, lifted.error)
     if not lifted.allowed:
@@ -83,14 +83,28 @@ def may_use(hop: Hop, bundle: Bundle, registry: Registry, item: Uid) -> bool:
     entity = bundle.world.get(item) or offered(item, registry)
     if isinstance(asked, Undecided) or entity is None:
         return False
-    case = loaded(using(asked, entity), bundle)
-    return isinstance(case, Case) and listed(case, bundle) is not None
+    return listed(Case(using(asked, entity), bundle), bundle) is not None
 
 
-def _find(case: Case, bundle: Bundle, policies: PolicySet, *, approved: bool) -> _Finding:
-    """The evaluation; where no policy at all applies to a derived action, the first that it derives from."""
-    answer = case.ask(policies, approved=approved)
-    if not answer.allowed and not answer.policies and answer.error is None:
+def hangs_on_time(hop: Hop, bundle: Bundle, registry: Registry) -> bool:
+    """Whether some policy that decides the hop reads the time, so that a permit may end without anything changing."""
+    steps = ((hop.call.action, hop.call.resource), *hop.call.also)
+    for action, resource in steps:
+        part = structs.replace(hop, call=structs.replace(hop.call, action=action, resource=resource, also=()))
+        case = case_of(part, bundle, registry)
+        if isinstance(case, Case) and (
+            bundle.cuts.enforced.of(case.facts).reads_time
+            or any(bundle.cuts.listed.of(each.facts).reads_time for each in derivations(case, bundle))
+        ):
+            return True
+    return False
+
+
+def _find(case: Case, bundle: Bundle, cut: Cut, *, approved: bool) -> _Finding:
+    """The answer; where no policy at all applies to a derived action, the first that it derives from."""
+    answer = case.ask(cut, approved=approved)
+    found = answer.evaluation
+    if not found.allowed and not found.policies and found.error is None:
         for source in derivations(case, bundle):
             permitted = derived(case, source, bundle)
             if permitted is not None:
@@ -99,6 +113,14 @@ def _find(case: Case, bundle: Bundle, policies: PolicySet, *, approved: bool) ->
 
 
 def _determining(found: _Finding, bundle: Bundle) -> tuple[Determining, ...]:
+    """What the record tells of the policies: the same for the same answer, whose key holds all that they read."""
+    told = found.answer.told
+    if told is None:
+        told = found.answer.told = _told(found, bundle)
+    return told
+
+
+def _told(found: _Finding, bundle: Bundle) -> tuple[Determining, ...]:
     witness = Witness(found.facts, bundle.registry, bundle.digest_key)
     return tuple(
         Determining(
@@ -109,5 +131,5 @@ def _determining(found: _Finding, bundle: Bundle) -> tuple[Determining, ...]:
             matched=witness.matched(rule.footprint),
             approval=rule.approval,
         )
-        for rule in (bundle.rules[name] for name in found.evaluation.policies)
+        for rule in (bundle.rules[name] for name in found.answer.evaluation.policies)
     )

@@ -22,6 +22,8 @@ _BARE = frozenset({"Group", "Team", "AgentClass", "ToolSet", "ServerSet", "Resou
 """Entity types without attributes: a name is all there is to them."""
 MOST_HANDLES = 256
 """Each holds some ten entities and the schema's actions."""
+MOST_LINEAGES = 8192
+"""Entities whose ancestors are remembered: half a kilobyte each."""
 
 
 class Entity(Struct, frozen=True):
@@ -57,6 +59,8 @@ class World(Struct, frozen=True):
     texts: Mapping[Uid, str] = MappingProxyType({})
     """The registered entities in Cedar's JSON form, where they were written once for many calls."""
     brought: Mapping[Uid, Entity] = MappingProxyType({})
+    lineages: Recent[Uid, frozenset[Uid]] | None = None
+    """Ancestors of registered entities, which nothing that is brought changes: none of it is anybody's parent."""
 
     def get(self, uid: Uid) -> Entity | None:
         """The entity, or None where nobody registered or brought it."""
@@ -69,7 +73,7 @@ class World(Struct, frozen=True):
 
     def bringing(self, brought: Mapping[Uid, Entity]) -> "World":
         """This world with the entities that a call's token brings."""
-        return World(self.registered, self.texts, brought)
+        return World(self.registered, self.texts, brought, self.lineages)
 
     def also(self, entity: Entity) -> "World":
         """This world with one entity more, unless it is known already."""
@@ -77,6 +81,15 @@ class World(Struct, frozen=True):
 
     def ancestors(self, uid: Uid) -> frozenset[Uid]:
         """All it is ``in``, itself included."""
+        if self.lineages is None or uid in self.brought:
+            return self._ancestors(uid)
+        known = self.lineages.get(uid)
+        if known is None:
+            known = self._ancestors(uid)
+            self.lineages.put(uid, known)
+        return known
+
+    def _ancestors(self, uid: Uid) -> frozenset[Uid]:
         return frozenset(self._reached((uid,), lambda entity: iter(entity.parents)))
 
     def closure(self, roots: Iterable[Uid]) -> dict[Uid, Entity]:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from gateway.core.model import Hop, Uid
 from gateway.core.policy.bundle import Bundle
-from gateway.core.policy.case import Case, case_of, derivations
+from gateway.core.policy.case import Case, all_entities, case_of, derivations
 from gateway.core.policy.evaluate import satisfied
 from gateway.core.policy.facts import Undecided
 from gateway.core.policy.provenance import Witness
@@ -69,7 +69,10 @@ def _misses(case: Case, bundle: Bundle) -> Iterator[tuple[str, _Miss]]:
     parts = {rule.id: _clauses(rule.tree) for rule in rules}
     names = {f"{name} {index}": part for name, found in parts.items() for index, part in enumerate(found)}
     trees = {name: _alone(name, part) for name, part in names.items()}
-    held = satisfied(PolicySet.from_pst(policy_set(trees)), case.schema, case.facts, case.entities)
+    schema, entities = bundle.schemas.of(case.facts.context.get("args")).handle, all_entities(case)
+    if entities is None:
+        return
+    held = satisfied(PolicySet.from_pst(policy_set(trees)), schema, case.facts, entities)
     witness = Witness(case.facts, bundle.registry, bundle.digest_key)
     for rule in rules:
         failed = [part for index, part in enumerate(parts[rule.id]) if f"{rule.id} {index}" not in held]

@@ -4,7 +4,7 @@ import pytest
 from cedarpy import PolicySet
 from msgspec import structs
 
-from gateway.core.policy.case import Case, case_of
+from gateway.core.policy.case import Case, all_entities, case_of
 from gateway.core.policy.evaluate import evaluate, satisfied
 
 INVOKE = '@id("p") permit (principal is Agent, action == Action::"invokeTool", resource is Tool);'
@@ -20,7 +20,8 @@ def case(kit, firm):
 
 def asked(case, text, **changes):
     facts = structs.replace(case.facts, **changes)
-    return evaluate(PolicySet.from_str(text), case.schema, facts, case.entities, approved=False)
+    schema = case.bundle.schemas.bare.handle
+    return evaluate(PolicySet.from_str(text), schema, facts, all_entities(case), approved=False)
 
 
 def test_answers(case):
@@ -47,4 +48,4 @@ def test_a_request_that_does_not_fit_the_schema_is_an_error_without_its_values(c
 
 def test_explanations_count_an_error_as_not_satisfied(case):
     policies = PolicySet.from_str(INVOKE + ERRS.replace("forbid", "permit"))
-    assert satisfied(policies, case.schema, case.facts, case.entities) == {"policy0"}
+    assert satisfied(policies, case.bundle.schemas.bare.handle, case.facts, all_entities(case)) == {"policy0"}
