@@ -24,6 +24,7 @@ from gateway.core.policy.load_rules import (
     members_of,
     tier_problems,
 )
+from gateway.core.policy.reach import reach_warnings
 from gateway.core.policy.rule import PolicyInfo, Rule, parse, policy_set
 from gateway.core.policy.source import PolicySource, Problem, in_order
 from gateway.core.policy.validate import validate
@@ -100,6 +101,7 @@ def compile_bundle(
     problems += [*invalid, *(problem for problem in found if problem.severity == "error")]
     if problems:
         return in_order(problems)
+    found += reach_warnings(rules, full_schema, world)
     warnings = in_order([problem for problem in found if problem.severity == "warning"])
     files = [[source.path, source.text] for source in _unique(sources)]
     digest = hashlib.sha256(rfc8785.dumps([schema, files])).hexdigest()
