@@ -1,7 +1,7 @@
 """Finds the tests of policies beside them. Deliberately doesn't run or judge them.
 
 ``read.tests.json`` is about ``read.cedar`` beside it; a file named ``tests.json`` is about all policies of its folder
-and below. Entities may lie in a file of their own, in the same folder or below it.
+and below; at the top, about all that the gateway enforces, so not admin/ and kernel/. Entities may lie in a file of their own, in the same folder or below it.
 """
 
 import json
@@ -14,6 +14,7 @@ from msgspec import Struct
 from gateway.config.files import UnreadableError, read_text, shown
 from gateway.config.problems import Problem
 from gateway.core.policy.expectations import Expectation, read_expectations
+from gateway.core.policy.rule import IGNORED_FOLDERS
 from gateway.core.policy.source import PolicySource
 
 SUFFIX = ".tests.json"
@@ -63,7 +64,8 @@ def read_tests(folder: Path, sources: tuple[PolicySource, ...]) -> tuple[tuple[T
 def _is_about(test: str, policy: str) -> bool:
     folder, _, name = test.rpartition("/")
     if name == WHOLE:
-        return policy.startswith(f"{folder}/") or not folder
+        own = policy.partition("/")[0] in IGNORED_FOLDERS
+        return policy.startswith(f"{folder}/") or (not folder and not own)
     return policy == f"{test.removesuffix(SUFFIX)}.cedar"
 
 
