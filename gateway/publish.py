@@ -16,6 +16,7 @@ from gateway.config.load import Loaded, load
 from gateway.config.problems import Problem, Problems
 from gateway.core.administration import FOLDER, AdminBundle, compile_admin
 from gateway.core.policy.bundle import Bundle, compile_bundle
+from gateway.core.policy.kernel import kernel_problems
 from gateway.core.policy.source import Problem as PolicyProblem
 from gateway.core.scope import Sources
 from gateway.core.snapshot import Snapshot
@@ -46,8 +47,11 @@ def compile_loaded(loaded: Loaded, generation: int, digest_key: bytes | None) ->
     bundle = compile_bundle(others, cedar_schema(), loaded.registry, digest_key)
     admin = compile_admin(loaded.policies, cedar_schema("admin"))
     folder = Path(loaded.settings.policies)
-    if not isinstance(bundle, Bundle) or not isinstance(admin, AdminBundle):
+    kernel = kernel_problems(loaded.policies, cedar_schema(), loaded.registry)
+    broken = any(problem.severity == "error" for problem in kernel)
+    if not isinstance(bundle, Bundle) or not isinstance(admin, AdminBundle) or broken:
         found = [*(() if isinstance(bundle, Bundle) else bundle), *(() if isinstance(admin, AdminBundle) else admin)]
+        found += kernel
         return Problems((*loaded.warnings, *(_told(problem, folder) for problem in found)))
     snapshot = Snapshot(
         generation=generation,
@@ -61,7 +65,7 @@ def compile_loaded(loaded: Loaded, generation: int, digest_key: bytes | None) ->
         trust_domain=loaded.settings.identity.trust_domain,
         peers=peers(loaded.settings.federation),
     )
-    warnings = (*loaded.warnings, *(_told(problem, folder) for problem in bundle.warnings))
+    warnings = (*loaded.warnings, *(_told(problem, folder) for problem in (*bundle.warnings, *kernel)))
     return Published(loaded, snapshot, warnings, admin)
 
 

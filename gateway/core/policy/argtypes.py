@@ -104,7 +104,7 @@ def schema_with(schema: str, arguments: Arguments) -> str:
     if schema.count(_ARGS) != 1:
         raise ValueError(f"the schema must say `{_ARGS}` exactly once: that is where argument types go")
     servers = (
-        f"{quoted(server)}?: {{{', '.join(f'{quoted(tool)}?: {_text(record)}' for tool, record in tools.items())}}}"
+        f"{quoted(server)}?: {{{', '.join(f'{quoted(tool)}?: {described(record)}' for tool, record in tools.items())}}}"
         for server, tools in arguments.items()
     )
     return schema.replace(_ARGS, f"type Args = {{{', '.join(servers)}}};")
@@ -182,12 +182,13 @@ def _kept(record: Record, reads: frozenset[Read]) -> Record:
     return Record(fields, record.declared)
 
 
-def _text(kind: ArgType) -> str:
+def described(kind: ArgType) -> str:
+    """The type as Cedar's schema language writes it."""
     match kind:
         case Scalar(name=name):
             return name
         case SetOf(of=of):
             return f"Set<{of.name}>"
         case Record(fields=fields):
-            members = (f"{quoted(name)}{'' if f.required else '?'}: {_text(f.type)}" for name, f in fields.items())
+            members = (f"{quoted(name)}{'' if f.required else '?'}: {described(f.type)}" for name, f in fields.items())
             return f"{{{', '.join(members)}}}"

@@ -26,6 +26,7 @@ from gateway.core.policy.load_rules import (
     tier_problems,
 )
 from gateway.core.policy.memory import Memory
+from gateway.core.policy.reach import reach_warnings
 from gateway.core.policy.rule import PolicyInfo, Rule, parse
 from gateway.core.policy.schemas import Schemas
 from gateway.core.policy.slices import Cut, own_part, part_of
@@ -110,6 +111,7 @@ def compile_bundle(
     problems += [*invalid, *(problem for problem in found if problem.severity == "error")]
     if problems:
         return in_order(problems)
+    found += reach_warnings(rules, full_schema, world)
     warnings = in_order([problem for problem in found if problem.severity == "warning"])
     files = [[source.path, source.text] for source in _unique(sources)]
     digest = hashlib.sha256(rfc8785.dumps([schema, files])).hexdigest()

@@ -18,7 +18,7 @@ from gateway.core.policy.facts import Undecided
 from gateway.core.policy.provenance import Witness
 from gateway.core.policy.render import render
 from gateway.core.policy.rule import Rule, policy_set
-from gateway.core.policy.syntax import conditions, conjuncts, scope_tests, uid_of
+from gateway.core.policy.syntax import alone, clauses, uid_of
 from gateway.core.registry import Registry
 
 _NEEDS: dict[pst.BinaryOpName, str] = {
@@ -66,9 +66,9 @@ def near_misses(hop: Hop, bundle: Bundle, registry: Registry, limit: int = 5) ->
 
 def _misses(case: Case, bundle: Bundle) -> Iterator[tuple[str, _Miss]]:
     rules = [rule for rule in bundle.rules.values() if rule.effect == "permit" and _speaks_of(rule, case)]
-    parts = {rule.id: _clauses(rule.tree) for rule in rules}
+    parts = {rule.id: clauses(rule.tree) for rule in rules}
     names = {f"{name} {index}": part for name, found in parts.items() for index, part in enumerate(found)}
-    trees = {name: _alone(name, part) for name, part in names.items()}
+    trees = {name: alone(name, part) for name, part in names.items()}
     schema, entities = bundle.schemas.of(case.facts.context.get("args")).handle, all_entities(case)
     if entities is None:
         return
@@ -90,16 +90,6 @@ def _speaks_of(rule: Rule, case: Case) -> bool:
         case pst.ActionIn(entities=entities):
             return any(uid_of(entity) in ancestors for entity in entities)
     return True
-
-
-def _clauses(tree: pst.Template) -> tuple[pst.Expr, ...]:
-    return (*scope_tests(tree), *(part for test in conditions(tree) for part in conjuncts(test)))
-
-
-def _alone(name: str, part: pst.Expr) -> pst.Template:
-    return pst.Template(
-        name, "permit", pst.ScopeAny(), pst.ScopeAny(), pst.ScopeAny(), (pst.When(part),), pst.FrozenMap()
-    )
 
 
 def _reason(part: pst.Expr, case: Case, witness: Witness) -> str:

@@ -1,6 +1,5 @@
 """One policy of a bundle, as loaded: its tree, its text, its place and its annotations."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -10,8 +9,7 @@ from msgspec import Struct
 from gateway.core.model import Effect, PolicyId, Tier
 from gateway.core.policy.footprint import Footprint, footprint
 from gateway.core.policy.source import Place, PolicySource, Problem, Statement, place_of, statements
-
-_QUOTED = re.compile(r"[`']([^`']+)[`']")
+from gateway.core.policy.syntax_errors import syntax_problem
 
 IGNORED_FOLDERS = frozenset({"kernel", "admin"})
 """Bundles of their own."""
@@ -121,7 +119,7 @@ def parse_one(statement: Statement) -> pst.Template | Problem:
     try:
         parsed = policies_to_pst(statement.text)
     except ValueError as error:
-        return _syntax_problem(statement, str(error))
+        return syntax_problem(statement, str(error))
     if parsed.templates:
         message = "policy templates (`?principal`, `?resource`) are not supported; write the entity"
         return Problem(statement.path, statement.line, None, message)
@@ -129,12 +127,3 @@ def parse_one(statement: Statement) -> pst.Template | Problem:
         message = "this does not read as one policy; look for a stray semicolon or an unfinished string"
         return Problem(statement.path, statement.line, None, message)
     return next(iter(parsed.static_policies.values()))
-
-
-def _syntax_problem(statement: Statement, error: str) -> Problem:
-    """Cedar's complaint, at the first line where the word that it complains of stands."""
-    words = (*_QUOTED.findall(error), error.rpartition(": ")[2].lstrip("@"))
-    found = [token.line for word in words for token in statement.tokens if token.text == word]
-    line, *others = dict.fromkeys(found or [statement.line])
-    also = f" (or line {', '.join(map(str, others))})" if others else ""
-    return Problem(statement.path, line, None, f"not valid Cedar: {error}{also}")

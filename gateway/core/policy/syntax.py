@@ -84,3 +84,14 @@ def _scope_test(name: pst.VarName, scope: pst.PrincipalOrResourceConstraint) -> 
         case pst.ScopeIsIn(entity_type=entity_type, entity=pst.EntityUid() as uid):
             return (pst.Is(var, entity_type, pst.EntityLit(uid)),)
     return ()
+
+
+def clauses(policy: pst.Template) -> tuple[pst.Expr, ...]:
+    """All that must hold for the policy to hold, but for its action: what is joined by ``&&`` one by one."""
+    return (*scope_tests(policy), *(part for test in conditions(policy) for part in conjuncts(test)))
+
+
+def alone(name: str, part: pst.Expr) -> pst.Template:
+    """A permit that holds exactly if ``part`` does."""
+    any_scope = pst.ScopeAny()
+    return pst.Template(name, "permit", any_scope, any_scope, any_scope, (pst.When(part),), pst.FrozenMap())

@@ -28,7 +28,7 @@ def validate(
 
     ``names``: words by kind (``type``, ``attribute``, ``action``) for did-you-mean.
     """
-    errors = _errors([rule.tree for rule in rules], schema)
+    errors = errors_of([rule.tree for rule in rules], schema)
     valid: list[Rule] = []
     problems: list[Problem] = []
     for index, rule in enumerate(rules):
@@ -36,7 +36,7 @@ def validate(
             valid.append(rule)
             continue
         narrowed = _for_agents(rule.tree)
-        fits = narrowed is not None and not _errors([narrowed], schema)
+        fits = narrowed is not None and not errors_of([narrowed], schema)
         if narrowed is not None and fits and rule.effect == "permit":
             valid.append(rule.with_tree(narrowed))
             continue
@@ -45,8 +45,8 @@ def validate(
     return valid, problems
 
 
-def _errors(trees: Sequence[pst.Template], schema: Schema) -> dict[int, list[str]]:
-    """The validator's errors by position. Texts are joined one by one, so that Cedar's numbering is ours."""
+def errors_of(trees: Sequence[pst.Template], schema: Schema) -> dict[int, list[str]]:
+    """The validator's errors by position in ``trees``: texts are joined one by one, so Cedar's numbering is ours."""
     if not trees:
         return {}
     text = "\n".join(str(PolicySet.from_pst(policy_set({tree.id: tree}))) for tree in trees)

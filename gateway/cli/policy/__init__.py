@@ -1,0 +1,34 @@
+"""``hopgate policy``: write, check, test and explain policies. One file a command; this one only joins them.
+
+Exit status, as Cedar's own command line has it: 0 good or permitted, 1 it could not be done or a test failed, 2 denied,
+3 policies that don't validate.
+"""
+
+from typing import Any
+
+import click
+
+from gateway.cli.policy.check import check, schema
+from gateway.cli.policy.diff import diff
+from gateway.cli.policy.explain import explain
+from gateway.cli.policy.new import new
+from gateway.cli.policy.test import test
+
+
+class _Policy(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; wrong usage ends with 1, since 2 says that something is denied."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            error.show()
+            ctx.exit(1)
+
+
+@click.group(cls=_Policy)
+def policy() -> None:
+    """Write, check, test and explain Cedar policies."""
+
+
+for _command in (check, test, explain, diff, new, schema):
+    policy.add_command(_command)
