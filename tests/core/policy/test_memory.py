@@ -77,6 +77,14 @@ def test_long_arguments_that_policies_read_are_not_kept(kit, firm):
     assert (bundle.memory.hits, len(bundle.memory), bundle.memory.unkept) == (0, 0, 2)
 
 
+def test_what_reads_the_time_is_never_kept(kit, firm):
+    """Its key would be right, and good for a millisecond: it would only push others out."""
+    text = f'@id("p") permit {SCOPE} when {{ context.now < datetime("2030-01-01") }};'
+    bundle = kit.loaded(kit.files(text), firm)
+    assert [type(decide(kit.hop(), bundle, firm, 1)).__name__ for _ in "12"] == ["Permit", "Permit"]
+    assert (bundle.memory.hits, bundle.memory.misses, bundle.memory.unkept) == (0, 0, 2)
+
+
 def test_only_what_a_timed_policy_decides_hangs_on_time(kit, firm):
     timed = 'when { context.now < datetime("2030-01-01") }'
     scope = SCOPE.replace("resource is Tool", 'resource in ToolSet::"payments"')
