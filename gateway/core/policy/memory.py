@@ -14,7 +14,7 @@ from gateway.core.model import Determining
 from gateway.core.policy.evaluate import Evaluation
 
 KEPT = 5_000
-"""Answers, unless the settings say otherwise. One takes some 5 KB with what it shares; ``reads.MOST_KEY_BYTES`` bounds the largest."""
+"""Answers, unless the settings say otherwise. One takes some 5 KB; ``reads.MOST_KEY_BYTES`` bounds it."""
 
 
 class Answer(Struct, eq=False):

@@ -69,12 +69,42 @@ def test_each_call_is_recorded_with_its_own_arguments_and_its_own_hop(kit, firm)
     assert bundle.memory.hits == 2
 
 
+def test_a_policy_that_names_one_agent_answers_for_no_other(kit, firm):
+    text = f'@id("p") permit {SCOPE} when {{ principal == Agent::"analyst" }};'
+    bundle = kit.loaded(kit.files(text), firm)
+    kinds = [type(decide(kit.hop(who), bundle, firm, 1)).__name__ for who in ("analyst", "auditor") * 2]
+    assert kinds == ["Permit", "Deny"] * 2
+    assert bundle.memory.hits == 2
+
+
+def test_a_derived_permit_tells_what_its_author_reads_though_the_list_bundle_does_not(kit, firm):
+    """What arguments shield from overflow isn't evaluated for lists, but recorded."""
+    text = f'@id("p") permit {SCOPE} when {{ context has args.ledger.pay && principal.risk + 1 > 1 }};'
+    server, memory = Uid("McpServer", "ledger"), None
+    for level, risk in (("low", 1), ("medium", 2)):
+        agents = {**firm.agents, "analyst": structs.replace(firm.agents["analyst"], risk_level=level)}
+        known = structs.replace(firm, agents=agents)
+        bundle = kit.loaded(kit.files(text), known)
+        bundle = bundle if memory is None else bundle.remembering(memory)
+        memory = bundle.memory
+        found = decide(kit.hop(action="discover", resource=server), bundle, known, 1)
+        assert {match.path: match.value for match in found.policies[0].matched}["principal.risk"] == risk
+
+
 def test_long_arguments_that_policies_read_are_not_kept(kit, firm):
     text = f'@id("p") permit {SCOPE} when {{ context has args.ledger.pay && context.args.ledger.pay.to != "x" }};'
     bundle = kit.loaded(kit.files(text), firm)
     hop = kit.hop(resource=PAY, arguments={"amount": 1, "to": "y" * 5000})
     assert [type(decide(hop, bundle, firm, 1)).__name__ for _ in "12"] == ["Permit", "Permit"]
     assert (bundle.memory.hits, len(bundle.memory), bundle.memory.unkept) == (0, 0, 2)
+
+
+def test_what_reads_the_time_is_never_kept(kit, firm):
+    """Its key would be right, and good for a millisecond: it would only push others out."""
+    text = f'@id("p") permit {SCOPE} when {{ context.now < datetime("2030-01-01") }};'
+    bundle = kit.loaded(kit.files(text), firm)
+    assert [type(decide(kit.hop(), bundle, firm, 1)).__name__ for _ in "12"] == ["Permit", "Permit"]
+    assert (bundle.memory.hits, bundle.memory.misses, bundle.memory.unkept) == (0, 0, 2)
 
 
 def test_only_what_a_timed_policy_decides_hangs_on_time(kit, firm):

@@ -35,6 +35,14 @@ def test_a_policy_is_in_the_slice_iff_its_scope_takes_the_call_in(kit, firm, sco
     assert (type(decide(kit.hop(), bundle, firm, 1)).__name__ == "Permit") is taken
 
 
+def test_callers_of_one_tool_have_slices_of_their_own(kit, firm):
+    text = f'@id("p") permit (principal in Group::"finance-agents", {ACTION}, resource is Tool);'
+    bundle = kit.loaded(kit.files(text), firm)
+    kinds = [type(decide(kit.hop(who), bundle, firm, 1)).__name__ for who in ("analyst", "auditor") * 2]
+    assert kinds == ["Permit", "Deny"] * 2
+    assert sorted(bundle.cuts.enforced.sizes()) == [0, 1]
+
+
 def test_calls_that_the_same_policies_speak_of_share_a_slice(kit, firm):
     bundle = kit.loaded(kit.files(f'@id("p") permit (principal is Agent, {ACTION}, resource is Tool);'), firm)
     for who in ("analyst", "auditor"):
