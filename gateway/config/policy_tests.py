@@ -1,7 +1,8 @@
 """Finds the tests of policies beside them. Deliberately doesn't run or judge them.
 
 ``read.tests.json`` is about ``read.cedar`` beside it; a file named ``tests.json`` is about all policies of its folder
-and below; at the top, about all that the gateway enforces, so not admin/ and kernel/. Entities may lie in a file of their own, in the same folder or below it.
+and below; at the top, about all that the gateway enforces, so not admin/ and kernel/. Entities may lie in a file of
+their own, in the same folder or below it.
 """
 
 import json

@@ -261,3 +261,22 @@ async def test_a_removed_root_ends_live_connections_at_their_next_request(compan
                     break
                 await asyncio.sleep(0.1)
         assert (answer.status_code, answer_of(answer)["error"]["data"]["reason"]) == (403, "trust_withdrawn")
+
+
+async def test_no_malformed_bundle_replaces_the_good_one(company: Company, ledger: Ledger) -> None:
+    """A bundle of the corpus for each kind of mistake; ``tests/core/policy/test_malformed.py`` has all of them."""
+    corpus = Path(__file__).parents[1] / "core/policy/malformed"
+    kinds = {file.stem.split("-")[1]: file for file in sorted(corpus.glob("*.txt"))}
+    assert len(kinds) >= 8
+    async with bare(company) as wire:
+        for kind, file in kinds.items():
+            part = ("\n" + file.read_text()).split("\n== ")[1]
+            path, _, text = part.partition("\n")
+            written = company.directory / "policies" / path.replace("a.cedar", f"{kind}.cedar")
+            written.parent.mkdir(parents=True, exist_ok=True)
+            written.write_text(text + "\n")
+            found = await until(company, lambda found, name=written.name: name in found["configuration"])
+            assert (found["generation"], found["ready"]) == (1, True)
+            assert (await post(wire, call("read_balance"))).status_code == 200
+            written.unlink()
+        assert (await until(company, lambda found: bool(found["configuration"] == "ok")))["generation"] == 1

@@ -6,6 +6,7 @@ thousand brackets would end the process instead of the load. It judges no policy
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Literal, get_args
@@ -79,6 +80,11 @@ class Statement(Struct, frozen=True):
             if token.text in {word, f'"{word}"'}:
                 return token.line
         return self.line
+
+    def line_most_like(self, words: frozenset[str]) -> int:
+        """The first of the lines where most of ``words`` stand."""
+        lines = Counter(token.line for token in self.tokens if token.text in words)
+        return max(lines, key=lambda line: (lines[line], -line), default=self.line)
 
 
 class Place(Struct, frozen=True):

@@ -27,8 +27,8 @@ _STEPS = (
     ("valid escape", "; a backslash in a string is written twice"),
     ("number too large", "; numbers are 64-bit integers"),
     ("is not a valid method", "; look the method up in Cedar's list of operators"),
-    ("is not a function", "; functions are datetime, duration, decimal and ip"),
-    ("arbitrary variables", "; the variables are principal, action, resource and context; strings need quotes"),
+    ("is not a valid function", "; functions are datetime, duration, decimal and ip"),
+    ("invalid variable", "; the variables are principal, action, resource and context, and strings need quotes"),
     ("unexpected end of input", "; something before the semicolon is unfinished"),
     ("unexpected token", "; look just before it for a missing operator, comma, quote or bracket"),
     ("invalid token", "; remove the character that is no part of Cedar"),
@@ -43,6 +43,7 @@ def syntax_problem(statement: Statement, error: str) -> Problem:
         return Problem(statement.path, stop.line, None, message)
     words = (*(word.rpartition("::")[2] for word in _QUOTED.findall(error)), error.rpartition(": ")[2].lstrip("@"))
     found = [token.line for word in words for token in statement.tokens if token.text == word]
+    found = found or [token.line for word in words if len(word) > 1 for token in statement.tokens if word in token.text]
     line, *others = dict.fromkeys(found or [statement.line])
     also = f" (or line {', '.join(map(str, others))})" if others else ""
     return Problem(statement.path, line, None, f"{message}{also}")

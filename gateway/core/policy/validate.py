@@ -11,13 +11,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cedarpy import PolicySet, Schema, pst, validate_policies
+from msgspec import structs
 
+from gateway.core.policy.render import render
 from gateway.core.policy.rule import Rule, policy_set
 from gateway.core.policy.source import Problem, did_you_mean
+from gateway.core.policy.syntax import conditions, conjuncts, walk
 
 _PREFIX = re.compile(r"^for policy `[^`]*`, ")
 _QUOTED = re.compile(r"`([^`]+)`")
 _NO_ACTION = "unable to find an applicable action"
+_STEPS = (
+    ("unable to guarantee safety", "; ask for it with `has` before it"),
+    ("are not compatible", "; compare values of one type"),
+    (_NO_ACTION, "; no action of the scope takes such a principal and such a resource"),
+    ("not found", "; `hopgate policy schema` shows what there is"),
+    ("unrecognized", "; `hopgate policy schema` shows what there is"),
+)
 _AGENT = pst.EntityType("Agent")
 
 
@@ -41,7 +51,7 @@ def validate(
             valid.append(rule.with_tree(narrowed))
             continue
         hint = "; it holds for agents only: say `principal is Agent`" if fits else ""
-        problems.extend(_problem(rule, error, hint, names) for error in _telling(errors[index]))
+        problems.extend(_problem(rule, error, hint, names, schema) for error in _telling(errors[index]))
     return valid, problems
 
 
@@ -69,12 +79,37 @@ def _for_agents(tree: pst.Template) -> pst.Template | None:
     return None
 
 
-def _problem(rule: Rule, error: str, hint: str, names: Mapping[str, frozenset[str]]) -> Problem:
+def _problem(rule: Rule, error: str, hint: str, names: Mapping[str, frozenset[str]], schema: Schema) -> Problem:
     words = [word.rsplit("::", 1)[-1].rsplit(".", 1)[-1].strip('"') for word in _QUOTED.findall(error)]
     word = next((word for word in words if rule.statement.has(word)), None)
     kinds = sorted((error.index(f"{kind} `"), kind) for kind in names if f"{kind} `" in error)
     near = did_you_mean(word, names[kinds[0][1]]) if word and kinds and word not in names[kinds[0][1]] else ""
-    return rule.problem(f"{error}{near}{hint}", word)
+    hint = hint or next((step for part, step in _STEPS if not near and part in error), "")
+    line = None if word is not None else _line_of(rule, error, schema)
+    found = rule.problem(f"{error}{near}{hint}", word)
+    return found if line is None else structs.replace(found, line=line)
+
+
+def _line_of(rule: Rule, error: str, schema: Schema) -> int | None:
+    """The line of the first part of the conditions that brings the error; None where its scope alone does."""
+    parts = [part for condition in conditions(rule.tree) for part in conjuncts(condition)]
+    for count in range(len(parts) + 1):
+        tree = replace(rule.tree, clauses=tuple(map(pst.When, parts[:count])))
+        if error in errors_of([tree], schema).get(0, []):
+            return rule.statement.line_most_like(_words(parts[count - 1])) if count else None
+    return None
+
+
+def _words(expr: pst.Expr) -> frozenset[str]:
+    """The attributes and literals of an expression, as its author wrote them."""
+    found: set[str] = set()
+    for part in walk(expr):
+        match part:
+            case pst.GetAttr(attr=attr):
+                found.add(attr)
+            case pst.StringLit() | pst.LongLit():
+                found.add(render(part))
+    return frozenset(found)
 
 
 def _telling(errors: Sequence[str]) -> list[str]:

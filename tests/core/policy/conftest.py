@@ -179,3 +179,9 @@ def firm() -> Registry:
 def kit() -> SimpleNamespace:
     """The builders of this file, for tests that can't import a conftest."""
     return SimpleNamespace(**{name: value for name, value in globals().items() if not name.startswith("_")})
+
+
+@pytest.fixture(scope="session")
+def bundle(firm: Registry) -> Bundle:
+    """The shipped policies, loaded for the company."""
+    return loaded(shipped(), firm)
