@@ -280,3 +280,21 @@ class TestServed:
     @pytest.mark.parametrize(("protocol", "name"), [("mcp", "b"), ("a2a", "ledger"), ("mcp", "gone"), ("a2a", "gone")])
     def test_what_is_not_registered_serves_none(self, protocol: Any, name: str) -> None:
         assert scope.served(Route(protocol, name, "/", "r", "a"), DECLARING) == frozenset()
+
+
+def test_a_client_begins_with_opening_listing_and_looking() -> None:
+    actions = ("discover", "listTools", "listResources", "listPrompts")
+    needs = {action: (f"ledger/{action}",) for action in (*actions, "complete")}
+    known = replace(DECLARING, servers={"ledger": replace(DECLARING.servers["ledger"], needs=needs)})
+    assert scope.of_route("ledger", "mcp", known)[1] == {f"ledger/{action}" for action in actions}
+
+
+def test_a_task_of_a_tool_needs_what_the_tool_does() -> None:
+    task = Uid("McpTask", "ledger/t1")
+    ask = replace(call("getTask", task), origins={task: TOOL.uid})
+    assert scope.needed(ask, DECLARING) == NEEDS
+
+
+def test_what_is_named_like_an_agent_is_none() -> None:
+    ask = call("invokeTool", Uid("Tool", "b"))
+    assert scope.downstream_ceiling(ask, chain("ledger/read"), DECLARING) == frozenset()
