@@ -5,6 +5,7 @@ import click
 from gateway import __version__
 from gateway.cli.audit import audit
 from gateway.cli.keys import keys
+from gateway.cli.policy_life import policy
 from gateway.cli.revoke import revocations, revoke
 from gateway.cli.serve import check, serve
 from gateway.cli.tools import tools
@@ -24,4 +25,5 @@ main.add_command(tools)
 main.add_command(revoke)
 main.add_command(revocations)
 main.add_command(keys)
+main.add_command(policy)
 main.add_command(upstream_tokens)

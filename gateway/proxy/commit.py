@@ -3,6 +3,7 @@
 from gateway.core.audit import Record, decision_record
 from gateway.core.errors import StoreError
 from gateway.core.model import Decision, Minted
+from gateway.proxy.decided import staged
 from gateway.proxy.gate import Gate, Passage
 from gateway.proxy.observe import observe
 
@@ -19,6 +20,7 @@ async def commit(gate: Gate, passage: Passage, decision: Decision, minted: Minte
         digest_key=gate.digest_key,
         trace_id=passage.span(gate.tracing).trace_id,
         minted=minted,
+        staged=staged(gate, decision, passage.snapshot),
     )
     with gate.metrics.stage("audit"):
         await _append(gate, passage, record)

@@ -134,6 +134,22 @@ class AuditReader:
                     seq = row.seq if isinstance(row.seq, int) else -1
                     yield Row(str(row.writer), seq, _bytes(row.payload), _bytes(row.link))
 
+    def decisions(self, since: int = 0, until: int | None = None) -> Iterator[DecisionRecord]:
+        """Every decision from ``since`` to before ``until``, file by file, oldest first in each.
+
+        Raises:
+            StoreError: AUDIT_UNAVAILABLE.
+        """
+        query = select(records.c.payload).where(records.c.kind == "decision", records.c.at >= since)
+        if until is not None:
+            query = query.where(records.c.at < until)
+        for path in self.paths:
+            with _reading(path) as connection:
+                for row in _stream(connection, query.order_by(records.c.at, records.c.entry)):
+                    record = _decoded(row.payload)
+                    if isinstance(record, DecisionRecord):
+                        yield record
+
     def index_fault(self) -> Fault | None:
         """The first record that a search would miss or misplace, because its columns differ from it.
 

@@ -15,6 +15,7 @@ from gateway.core.model import PolicyId, ProtocolName
 from gateway.core.reasons import Reason
 from gateway.core.registry import LiveMode
 from gateway.telemetry import semconv
+from gateway.telemetry.policy_metrics import PolicyMetrics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -33,6 +34,7 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=True)
         self._traffic()
         self._state()
+        self.policies = PolicyMetrics(self._registry)
         ProcessCollector(registry=self._registry)
         build = Info(semconv.METRIC_BUILD, "version of the running gateway", registry=self._registry)
         build.info({"version": version})

@@ -18,6 +18,8 @@ from gateway.core.audit.record import (
     OutcomeRecord,
     PolicyFacts,
     RefusedRecord,
+    StagedFacts,
+    StagedOpinion,
     Verdict,
     Workload,
 )
@@ -40,6 +42,7 @@ from gateway.core.model import (
     Uid,
     User,
 )
+from gateway.core.policy.trial import Staged
 from gateway.core.reasons import Reason
 from gateway.core.registry import Registry
 
@@ -65,7 +68,13 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 def decision_record(
-    decision: Decision, registry: Registry, *, digest_key: bytes, trace_id: str = "", minted: Minted | None = None
+    decision: Decision,
+    registry: Registry,
+    *,
+    digest_key: bytes,
+    trace_id: str = "",
+    minted: Minted | None = None,
+    staged: Staged | None = None,
 ) -> DecisionRecord:
     """The record that must be durable before the hop is forwarded.
 
@@ -101,6 +110,7 @@ def decision_record(
         minted=None if minted is None else minted_facts(minted),
         upstream_credential=_credential(hop.route, registry),
         asking=hop.asking,
+        staged=None if staged is None else staged_facts(staged),
     )
 
 
@@ -221,6 +231,24 @@ def _policy(policy: Determining) -> PolicyFacts:
             for found in policy.matched
         ),
         approval=policy.approval,
+    )
+
+
+def staged_facts(staged: Staged) -> StagedFacts:
+    """What is kept of what drafts would have said."""
+    return StagedFacts(
+        asked=staged.asked,
+        differing=tuple(
+            StagedOpinion(
+                draft=opinion.draft,
+                verdict=opinion.verdict,
+                reason=opinion.reason,
+                policies=opinion.policies,
+                groups=opinion.groups,
+                detail=_short(opinion.detail),
+            )
+            for opinion in staged.differing
+        ),
     )
 
 

@@ -136,6 +136,27 @@ class MintedFacts(Struct, frozen=True, kw_only=True):
     """The peer gateway that the chain goes on at, where the token is an assertion for it."""
 
 
+class StagedOpinion(Struct, frozen=True, kw_only=True):
+    """What a staged policy, or all of them together, would have said instead of the verdict."""
+
+    draft: str
+    """``<id>@<revision>``; empty where all that concern the call were tried together."""
+    verdict: Verdict
+    reason: Reason
+    policies: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    detail: str = ""
+
+
+class StagedFacts(Struct, frozen=True, kw_only=True):
+    """The staged policies that concerned the call."""
+
+    asked: tuple[str, ...]
+    """``<id>@<revision>`` of each; the revision is of its text."""
+    differing: tuple[StagedOpinion, ...] = ()
+    """Only those whose verdict, reason or groups differ."""
+
+
 class DecisionRecord(Record, frozen=True, kw_only=True, tag="decision"):
     """A hop was decided. Committed before anything is forwarded."""
 
@@ -167,6 +188,8 @@ class DecisionRecord(Record, frozen=True, kw_only=True, tag="decision"):
     """What a third party's upstream is asked with: kind and grant, never the secret. Empty for our own upstreams."""
     asking: str | None = None
     """The MCP server whose request to the agent this is; the agent is then who was asked."""
+    staged: StagedFacts | None = None
+    """None where no staged policy could concern the call. It has no part in the verdict."""
 
 
 class RefusedRecord(Record, frozen=True, kw_only=True, tag="refused"):

@@ -1,15 +1,17 @@
 """A bundle of Cedar policies, compiled for one registry: it loads whole or not at all (POLICY 2.2).
 
 Whether a call is permitted is decided in ``decide``; this module only says which policies there are and
-prepares what every decision shares. Staged policies, slices and cached decisions are not here.
+prepares what every decision shares. Staged policies are prepared beside the enforced ones (``staged_rules``) and
+evaluated in ``trial``; slices and cached decisions are not here.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import rfc8785
 from cedarpy import PolicySet, Schema, pst
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.core.policy.approval import approval_problems
 from gateway.core.policy.argtypes import Arguments, arguments_of, kept, schema_with
@@ -26,6 +28,7 @@ from gateway.core.policy.load_rules import (
 )
 from gateway.core.policy.rule import PolicyInfo, Rule, parse, policy_set
 from gateway.core.policy.source import PolicySource, Problem, in_order
+from gateway.core.policy.staged_rules import Change, Draft, after, deletes, drafts, is_staged, mode_problems, without
 from gateway.core.policy.validate import validate
 from gateway.core.policy.vocabulary import vocabulary, vocabulary_problems
 from gateway.core.registry import Registry
@@ -53,7 +56,7 @@ class Bundle(Struct, frozen=True, eq=False):
     """A loaded bundle. Public: ``digest``, ``policies``, ``warnings``; the rest is for this package."""
 
     digest: str
-    """Hex SHA-256 over the schema and the policy files, whatever their order."""
+    """Hex SHA-256 over the schema and the policy files but for staged policies, whatever their order."""
     policies: tuple[PolicyInfo, ...]
     """By id."""
     warnings: tuple[Problem, ...]
@@ -68,6 +71,13 @@ class Bundle(Struct, frozen=True, eq=False):
     reads: Footprint
     registry: Registry
     digest_key: bytes | None
+    trials: "tuple[Trial, ...]" = ()
+    """One for each staged policy, by id; the last one, where there are several, holds all together."""
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The staged policies, by id."""
+        return tuple(trial.drafts[0].change for trial in self.trials if len(trial.drafts) == 1)
 
     def compiled_for(self, registry: Registry) -> bool:
         """Whether this is the registry that the bundle was checked against."""
@@ -75,6 +85,14 @@ class Bundle(Struct, frozen=True, eq=False):
 
     def __repr__(self) -> str:
         return f"Bundle(digest={self.digest!r}, policies={len(self.policies)})"
+
+
+class Trial(Struct, frozen=True, eq=False):
+    """The policies as they would be with one staged policy enforced, or with all of them."""
+
+    drafts: tuple[Draft, ...]
+    bundle: Bundle
+    """Without trials of its own."""
 
 
 def compile_bundle(
@@ -97,13 +115,17 @@ def compile_bundle(
     world = World({**registered(registry), **actions(full_schema)})
     found = list(_problems(rules, registry, world, arguments))
     rules, invalid = validate(rules, full_schema, _names(world, arguments))
+    staged = [rule for rule in rules if is_staged(rule)]
+    rules = [rule for rule in rules if not is_staged(rule)]
     problems += [*invalid, *(problem for problem in found if problem.severity == "error")]
     if problems:
         return in_order(problems)
     warnings = in_order([problem for problem in found if problem.severity == "warning"])
-    files = [[source.path, source.text] for source in _unique(sources)]
-    digest = hashlib.sha256(rfc8785.dumps([schema, files])).hexdigest()
-    return _assemble(digest, rules, warnings, schema, registry, digest_key)
+    digest = _digest(_unique(sources), schema, rules, staged)
+    bundle = _assemble(digest, rules, warnings, schema, registry, digest_key)
+    if not isinstance(bundle, Bundle):
+        return bundle
+    return structs.replace(bundle, trials=_trials(bundle, rules, staged, schema))
 
 
 def _assemble(
@@ -139,6 +161,41 @@ def _assemble(
     )
 
 
+def _digest(sources: Sequence[PolicySource], schema: str, rules: Sequence[Rule], staged: Sequence[Rule]) -> str:
+    enforced = Counter(rule.statement.path for rule in rules)
+    kept = [file for source in sources if (file := without(source, staged, enforced)) is not None]
+    files = [[source.path, source.text] for source in kept]
+    return hashlib.sha256(rfc8785.dumps([schema, files])).hexdigest()
+
+
+def _trials(bundle: Bundle, rules: Sequence[Rule], staged: Sequence[Rule], schema: str) -> tuple[Trial, ...]:
+    """Each draft alone, then all together where there are several."""
+    found = drafts(rules, staged)
+    groups = [(draft,) for draft in found]
+    return tuple(
+        Trial(group, _varied(bundle, after(rules, group), schema))
+        for group in (*groups, *((found,) if len(found) > 1 else ()))
+    )
+
+
+def _varied(bundle: Bundle, rules: Sequence[Rule], schema: str) -> Bundle:
+    """The bundle with other policies, over the same registry."""
+    reads = union(rule.footprint for rule in rules)
+    arguments = kept(arguments_of(bundle.registry), reads.arguments)
+    same = arguments == bundle.arguments
+    slim_schema = bundle.schema if same else Schema.from_str(schema_with(schema, arguments))
+    return structs.replace(
+        bundle,
+        policies=tuple(PolicyInfo.of(rule) for rule in rules),
+        rules={rule.id: rule for rule in rules},
+        sets=_sets(rules),
+        schema=slim_schema,
+        arguments=arguments,
+        handles=bundle.handles if same else Handles(slim_schema),
+        reads=reads,
+    )
+
+
 def _sets(rules: Sequence[Rule]) -> PolicySets:
     listed: dict[str, pst.Template] = {rule.id: tree for rule in rules if (tree := list_tree(rule.tree)) is not None}
     forbids = {name: tree for name, tree in listed.items() if tree.effect == "forbid"}
@@ -159,9 +216,15 @@ def _handle(trees: Mapping[str, pst.Template]) -> PolicySet:
 def _problems(rules: Sequence[Rule], registry: Registry, world: World, arguments: Arguments) -> Iterable[Problem]:
     known = vocabulary(registry, world)
     members = members_of(world)
-    yield from id_problems(rules)
+    enforced = [rule for rule in rules if not is_staged(rule)]
+    staged = [rule for rule in rules if is_staged(rule)]
+    yield from id_problems(enforced)
+    yield from id_problems(staged)
+    yield from mode_problems(enforced, staged)
     for rule in rules:
         yield from annotation_problems(rule)
+        if deletes(rule):
+            continue
         yield from tier_problems(rule, registry, world, members)
         yield from context_problems(rule)
         yield from argument_problems(rule, arguments)
