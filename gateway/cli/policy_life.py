@@ -1,4 +1,4 @@
-"""``hopgate policy staged|replay|review``: what policies would change, would have changed, and whether they are used.
+"""``hopgate policy staged``: what staged policies would have changed; and what its sister commands share.
 
 Reads records and configuration, beside a running gateway or after it; changes nothing. Exit status: 0 told, 1 the
 policies can't be compiled, 2 could not look.

@@ -24,8 +24,14 @@ async def decide_request(gate: Gate, passage: Passage, hop: Hop, request: Inboun
     decision = decide(asking, snapshot.bundle, snapshot.registry, snapshot.generation)
     trace_id = passage.span(gate.tracing).trace_id
     said = staged(gate, decision, snapshot)
-    record = decision_record(decision, snapshot.registry, digest_key=gate.digest_key, trace_id=trace_id, staged=said)
-    await gate.audit.append(record)
+    pieces = gate.kept.pieces(asking, snapshot.bundle)
+    facts = [piece.digest for piece in pieces]
+    record = decision_record(
+        decision, snapshot.registry, digest_key=gate.digest_key, trace_id=trace_id, staged=said, facts=facts
+    )
+    unwritten = gate.kept.unwritten(pieces, asking.now)
+    await gate.audit.append(record, *unwritten)
+    gate.kept.written(unwritten)
     gate.metrics.decided(record.verdict, record.reason, asking.call.protocol)
     gate.metrics.evaluated([policy.id for policy in decision.policies], gate.clock())
     if isinstance(decision, Permit):

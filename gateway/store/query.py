@@ -13,7 +13,17 @@ from msgspec import Struct
 from sqlalchemy import Connection, Select, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.core.audit import AdminRecord, AnyRecord, DecisionRecord, Fault, OutcomeRecord, RefusedRecord, Row, decode
+from gateway.core.audit import (
+    AdminRecord,
+    AnyRecord,
+    DecisionRecord,
+    FactsRecord,
+    Fault,
+    OutcomeRecord,
+    RefusedRecord,
+    Row,
+    decode,
+)
 from gateway.core.errors import StoreError
 from gateway.core.reasons import Reason
 from gateway.store.audit_rows import SEARCHED, policies_of, search_columns
@@ -149,6 +159,20 @@ class AuditReader:
                     record = _decoded(row.payload)
                     if isinstance(record, DecisionRecord):
                         yield record
+
+    def facts(self) -> Iterator[tuple[str, bytes]]:
+        """The facts that decisions name: digest and text, one as often as processes wrote it.
+
+        Raises:
+            StoreError: AUDIT_UNAVAILABLE.
+        """
+        query = select(records.c.payload).where(records.c.kind == "facts")
+        for path in self.paths:
+            with _reading(path) as connection:
+                for row in _stream(connection, query):
+                    record = _decoded(row.payload)
+                    if isinstance(record, FactsRecord):
+                        yield record.hop, bytes(record.document)
 
     def index_fault(self) -> Fault | None:
         """The first record that a search would miss or misplace, because its columns differ from it.

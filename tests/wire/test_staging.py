@@ -60,12 +60,18 @@ async def test_callers_notice_nothing_and_the_command_sums_up(company: Company) 
     assert metrics.value(counted, policy="finance-read", outcome="differs") >= 3
     assert metrics.value(counted, policy="quiet", outcome="differs") == 0
     assert metrics.value("hopgate_policies_staged") == 2
+    folder = [str(company.directory / "policies")]
     text = await told("staged", "--config", str(company.config))
     assert "finance-read@" in text
     assert "would deny" in text
     assert calls[-1].hop in text
     assert "quiet@" in text
     assert "has concerned no call" in text
+    again = json.loads(await told("replay", "--config", str(company.config), *folder, "--format", "json"))
+    assert (again["same"], again["redetermined"], again["undecidable"]) == (again["decisions"], 0, {})
+    drafts = await told("replay", "--config", str(company.config), *folder, "--staged")
+    assert "would deny" in drafts
+    assert "by agent: planner: would deny" in drafts
     report = json.loads(await told("staged", "--store", company.store_url, "--format", "json"))
     (draft,) = report["drafts"]
     assert draft["policy"] == "finance-read"

@@ -4,7 +4,7 @@ Arguments: a digest always (keyed where the tool marks any as sensitive, or isn'
 nobody knows), the values only where the route asks. Doesn't order, link or store.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Raw, Struct, to_builtins
@@ -13,6 +13,7 @@ from gateway.core.audit.canonical import Digest, canonical_value, digest, token_
 from gateway.core.audit.record import (
     ChainFacts,
     DecisionRecord,
+    Further,
     MatchedValue,
     MintedFacts,
     OutcomeRecord,
@@ -75,11 +76,14 @@ def decision_record(
     trace_id: str = "",
     minted: Minted | None = None,
     staged: Staged | None = None,
+    facts: Sequence[str] = (),
+    beside: str | None = None,
 ) -> DecisionRecord:
     """The record that must be durable before the hop is forwarded.
 
     ``digest_key`` keys the digests of sensitive arguments: 32 bytes, the same on every instance.
-    ``minted`` is what a Permit's Grant carries; only its digest, scopes and ids are kept.
+    ``minted`` is what a Permit's Grant carries; only its digest, scopes and ids are kept. ``facts`` names what else
+    it was decided from, and ``beside`` the action that was decided with the call's own.
     """
     hop, call = decision.hop, decision.hop.call
     verdict, reason = _verdict(decision)
@@ -111,6 +115,12 @@ def decision_record(
         upstream_credential=_credential(hop.route, registry),
         asking=hop.asking,
         staged=None if staged is None else staged_facts(staged),
+        facts=tuple(facts),
+        also=tuple(
+            Further(action, _resource(resource))
+            for action, resource in (*call.also, *(() if beside is None else ((beside, call.resource),)))
+        ),
+        origins=tuple((_resource(task), origin) for task, origin in sorted(call.origins.items())),
     )
 
 

@@ -30,6 +30,8 @@ DRAFTS = {
     "users": '@id("users") @mode("staged") permit (principal is User, action, resource);',
     "memo": '@id("memo") @mode("staged") permit (principal is Agent, action == Action::"invokeTool", resource is Tool)'
     ' when { context has args.ledger.pay.memo && context.args.ledger.pay.memo == "tip" };',
+    "odd": '@id("odd") @mode("staged") permit (principal is Agent, action == Action::"invokeTool",'
+    ' resource == Tool::"ledger/read_balance") when { context has args.ledger.pay.memo };',
     "overflow": '@id("overflow") @mode("staged") forbid (principal is Agent, action == Action::"invokeTool", resource)'
     " when { context.delegation_depth + 9223372036854775807 > 0 };",
     "owner": '@id("owner") @mode("staged") forbid (principal is Agent, action == Action::"delegate", resource)'
