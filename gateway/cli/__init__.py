@@ -7,6 +7,7 @@ from gateway.cli.audit import audit
 from gateway.cli.keys import keys
 from gateway.cli.policy_life import policy
 from gateway.cli.policy_replay import replay
+from gateway.cli.policy_review import review
 from gateway.cli.revoke import revocations, revoke
 from gateway.cli.serve import check, serve
 from gateway.cli.tools import tools
@@ -28,4 +29,5 @@ main.add_command(revocations)
 main.add_command(keys)
 main.add_command(policy)
 policy.add_command(replay)
+policy.add_command(review)
 main.add_command(upstream_tokens)

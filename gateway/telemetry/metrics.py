@@ -40,6 +40,7 @@ class Metrics:
         build.info({"version": version})
         self._handshake_reasons: set[str] = set()
         self._policies: set[PolicyId] = set()
+        self._last: dict[PolicyId, float] = {}
 
     def _traffic(self) -> None:
         registry = self._registry
@@ -227,6 +228,7 @@ class Metrics:
         current = set(policies)
         for gone in self._policies - current:
             self._evaluated.remove(gone)
+            self._last.pop(gone, None)
         for new in current - self._policies:
             self._evaluated.labels(new)
         self._policies = current
@@ -264,8 +266,10 @@ class Metrics:
     def evaluated(self, policies: Iterable[PolicyId], at: float) -> None:
         """``policies`` determined a decision at Unix time ``at``; those of an older snapshot are passed over."""
         for policy in policies:
-            if policy in self._policies:
+            # What the records say comes after a start, when there may be newer decisions already.
+            if policy in self._policies and at >= self._last.get(policy, 0.0):
                 self._evaluated.labels(policy).set(at)
+                self._last[policy] = at
 
     def render(self) -> bytes:
         """The exposition of all metrics, as ``CONTENT_TYPE``."""

@@ -90,7 +90,7 @@ def concerns(trial: Trial, hop: Hop, bundle: Bundle, actions: Sequence[Action]) 
     trees = [tree for tree in _trees(trial) if _fits(tree.principal, principal)]
     return any(
         _retypes(trial.bundle, bundle, resource)
-        or any(_may_match(tree, bundle.world, action, resource) for tree in trees)
+        or any(may_match(tree, bundle.world, action, resource) for tree in trees)
         for action, resource in actions
     )
 
@@ -112,9 +112,10 @@ def _retypes(one: Bundle, other: Bundle, resource: Uid) -> bool:
     return resource.type == "Tool" and mine != others
 
 
-def _may_match(tree: pst.Template, world: World, action: str, resource: Uid) -> bool:
-    """By action, type and identity, for what is done and for what it derives from."""
-    if _names(tree.action, world, action) and _fits(tree.resource, resource):
+def may_match(tree: pst.Template, world: World, action: str, resource: Uid, *, by_type: bool = False) -> bool:
+    """Whether the scope could match, for what is done and for what it derives from; ``by_type``: any such resource."""
+    fits = of_type(tree.resource, resource.type) if by_type else _fits(tree.resource, resource)
+    if fits and _names(tree.action, world, action):
         return True
     return any(_names(tree.action, world, source) for source in consulted(action, resource))
 
@@ -139,6 +140,16 @@ def _fits(scope: pst.PrincipalOrResourceConstraint, uid: Uid) -> bool:
             return uid_of(entity) == uid
         case pst.ScopeIs(entity_type=kind) | pst.ScopeIsIn(entity_type=kind):
             return str(kind) == uid.type
+    return True
+
+
+def of_type(scope: pst.PrincipalOrResourceConstraint, kind: str) -> bool:
+    """Whether the scope could match something of the type."""
+    match scope:
+        case pst.ScopeEq(entity=pst.EntityUid() as entity):
+            return uid_of(entity).type == kind
+        case pst.ScopeIs(entity_type=wanted) | pst.ScopeIsIn(entity_type=wanted):
+            return str(wanted) == kind
     return True
 
 
