@@ -25,6 +25,8 @@ POLICIES = {
     "limit": '@id("limit") @approval("finance-leads") forbid (principal is Agent, action == Action::"invokeTool",'
     ' resource in ToolSet::"payments") when { context has args.ledger.pay && context.args.ledger.pay.amount > 1000 }'
     " unless { context.approved };",
+    "bob": '@id("bob") permit (principal is Agent, action == Action::"invokeTool", resource in ToolSet::"payments")'
+    ' when { context has args.ledger.pay && context.args.ledger.pay.to == "bob" };',
     "never": '@id("never") forbid (principal is Agent, action == Action::"invokeTool", resource in ToolSet::"payments")'
     ' when { context has args.ledger.pay && context.args.ledger.pay.to == "mallory" };',
     "owner": '@id("owner") forbid (principal is Agent, action, resource)'
@@ -49,6 +51,7 @@ CALLS = [
     ("readResource", Uid("McpResource", "ledger/file:///a")),
     ("readResource", Uid("McpResource", "ledger/other:///a")),
 ]
+PAY = CALLS[1]
 CLEAR = Route("mcp", "ledger", "/mcp/ledger", "", "", record_arguments=True)
 BUNDLES: dict = {}
 
@@ -87,12 +90,12 @@ def recorded(hop, bundle, registry):
 
 @st.composite
 def hops(draw, kit):
-    who = draw(st.sampled_from(["planner", "analyst", "auditor", "archivist", None]))
-    action, resource = draw(st.sampled_from(CALLS))
+    who = draw(st.sampled_from(["planner", "planner", "analyst", "auditor", "archivist", None]))
+    action, resource = draw(st.sampled_from([*CALLS, *[PAY] * len(CALLS)]))
     chain = None if who is None else draw(st.sampled_from([(who,), ("planner", who), ("planner", "analyst", who)]))
-    amount = draw(st.one_of(st.integers(-5, 3000), st.just("x"), st.none()))
+    amount = draw(st.sampled_from([-5, 0, 40, 1000, 1001, 3000, 40, 3000, "x", None]))
     to = draw(st.sampled_from(["mallory", "bob"]))
-    more = draw(st.sampled_from([{}, {"memo": "tip"}, {"odd": 1}]))
+    more = draw(st.sampled_from([{}, {}, {}, {"memo": "tip"}, {"odd": 1}]))
     hop = kit.hop(who, action, resource, chain=chain, arguments={"amount": amount, "to": to, **more})
     if who is not None and draw(st.booleans()):
         live = Ancestry(draw(st.integers(1, 3)), ("other",))
@@ -140,6 +143,42 @@ def test_what_a_policy_reads_anew_is_named_where_it_was_not_kept(kit, world):
     assert record.verdict == "permit"
     answer = Replay(bundle_of(kit, world, ["pay-open", "limit"]), pieces).answer(record)
     assert answer == Undecidable("reads context.args.ledger.pay.amount, which was not kept")
+
+
+@pytest.mark.parametrize(
+    ("amount", "policies", "verdict", "determining"),
+    [
+        (40, ["pay-open", "limit", "never"], "permit", ["pay-open"]),
+        (5000, ["pay-open", "limit", "never"], "ask", ["limit"]),
+        (5000, ["pay", "limit"], "ask", ["limit"]),
+        (5000, ["bob", "limit"], "ask", ["limit"]),
+        (3, ["pay-open", "sum"], "deny", []),
+        ("x", ["pay-open", "limit"], "deny", []),
+    ],
+)
+def test_unchanged_policies_are_known_by_the_verdict(kit, world, amount, policies, verdict, determining):
+    bundle = bundle_of(kit, world, policies)
+    record, pieces = recorded(pay(kit, amount), bundle, world)
+    answer = Replay(bundle, pieces).answer(record)
+    assert isinstance(answer, Answer), answer
+    assert (answer.verdict, answer.reason, list(answer.policies)) == (verdict, record.reason, determining)
+
+
+def test_a_call_that_might_not_fit_what_is_read_anew_is_not_taken_to_fit(kit, world):
+    record, pieces = recorded(pay(kit, "x"), bundle_of(kit, world, ["pay-open"]), world)
+    assert record.verdict == "permit", "nothing read the arguments"
+    memo = '@id("memo") permit (principal is Agent, action == Action::"invokeTool", resource in ToolSet::"payments")'
+    memo += ' when { context has args.ledger.pay.memo && context.args.ledger.pay.memo == "tip" };'
+    new = kit.loaded(kit.files(POLICIES["pay-open"], memo), world)
+    assert isinstance(Replay(new, pieces).answer(record), Undecidable)
+
+
+def test_an_error_says_nothing_of_other_policies(kit, world):
+    old, new = bundle_of(kit, world, ["pay-open", "sum", "never"]), bundle_of(kit, world, ["pay-open", "never"])
+    hop = kit.hop("planner", resource=Uid("Tool", "ledger/pay"), arguments={"amount": 3, "to": "mallory"})
+    record, pieces = recorded(hop, old, world)
+    assert record.reason is Reason.POLICY_ERROR
+    assert isinstance(Replay(new, pieces).answer(record), Undecidable)
 
 
 def test_facts_are_as_of_then(kit, world):
