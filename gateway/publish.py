@@ -86,6 +86,7 @@ def _told(problem: PolicyProblem, folder: Path) -> Problem:
 def _digest(loaded: Loaded, bundle: Bundle) -> str:
     facts = [
         bundle.digest,
+        [change.key for change in bundle.changes],
         loaded.registry,
         loaded.routes,
         loaded.limits,

@@ -151,6 +151,7 @@ class Editions:
     def _count(self) -> None:
         snapshot = self.current.snapshot
         self._telemetry.metrics.published(snapshot.generation, [policy.id for policy in snapshot.bundle.policies])
+        self._telemetry.metrics.policies.published(snapshot.bundle.changes)
 
     def _refuse(self, problems: list[str]) -> None:
         generation = self.current.snapshot.generation

@@ -22,6 +22,7 @@ from gateway.app.ids import new_id
 from gateway.app.jwt_svids import JwtAuthorities
 from gateway.app.listeners import Ports, new_listeners, start
 from gateway.app.parts import PartError, check_bundle_files, sealing_secret
+from gateway.app.recounting import recount
 from gateway.app.revoking import Revoking
 from gateway.app.signing import Signing
 from gateway.app.telemetry import Telemetry, open_telemetry
@@ -107,6 +108,7 @@ async def serve(
             running = [
                 tasks.create_task(audit.run()),
                 tasks.create_task(pulse.run()),
+                tasks.create_task(recount(settings.store.url, telemetry)),
                 tasks.create_task(identity.run(lambda: end_unvouched(gate))),
                 tasks.create_task(bundles.run()),
                 tasks.create_task(revoking.run(gate)),

@@ -43,9 +43,13 @@ class CannotLookError(click.ClickException):
 
     exit_code = 2
 
+    def __init__(self, message: str, command: str = "audit") -> None:
+        super().__init__(message)
+        self._command = command
+
     def show(self, file: Any = None) -> None:
         """One lower-case line on standard error."""
-        click.echo(f"hopgate audit: {render.printable(self.message)}", file=file, err=True)
+        click.echo(f"hopgate {self._command}: {render.printable(self.message)}", file=file, err=True)
 
 
 class Moment(click.ParamType[int]):
@@ -95,6 +99,12 @@ def _store_of(ctx: click.Context, _: click.Parameter, url: str | None) -> str:
     return found
 
 
+def config_of(ctx: click.Context) -> Path | None:
+    """The settings file that ``store_option`` was given, if it was."""
+    found: Path | None = ctx.meta.get(_CONFIG)
+    return found
+
+
 def _peers(config: Path | None) -> Mapping[str, PeerSettings]:
     """The peer gateways of the settings, where there are any."""
     if config is None:
@@ -105,7 +115,8 @@ def _peers(config: Path | None) -> Mapping[str, PeerSettings]:
     return found
 
 
-def _store(command: Callable[..., None]) -> Callable[..., None]:
+def store_option(command: Callable[..., None]) -> Callable[..., None]:
+    """``--config FILE`` or ``--store URL``, as the parameter ``store``."""
     config = config_file("config", is_eager=True)
     store = click.option(
         "--store", metavar="URL", callback=_store_of, help="The gateway's store, sqlite:///FILE, in place of --config."
@@ -122,7 +133,7 @@ def audit() -> None:
 
 
 @audit.command()
-@_store
+@store_option
 @_format
 @click.option("--agent", help="Registered name, or the SPIFFE ID of one that is not registered.")
 @click.option("--user", help="<idp>|<subject>.")
@@ -141,7 +152,7 @@ def query(store: str, form: Format, **asked: Any) -> None:
     uid = _UID.fullmatch(asked["resource"] or "")
     if uid is not None:
         asked |= {"resource_type": uid[1], "resource": uid[2]}
-    with _looking():
+    with looking():
         page = AuditReader(store).query(Filters(**asked))
     if form == "json":
         _print_json({"found": page.found, "next": _mark(page)})
@@ -153,12 +164,12 @@ def query(store: str, form: Format, **asked: Any) -> None:
 
 
 @audit.command()
-@_store
+@store_option
 @_format
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
 def admin(store: str, form: Format, limit: int) -> None:
     """Who administered the gateway, or tried to, newest first."""
-    with _looking():
+    with looking():
         found = AuditReader(store).administration(limit)
     if form == "json":
         _print_json(found)
@@ -168,7 +179,7 @@ def admin(store: str, form: Format, limit: int) -> None:
 
 
 @audit.command()
-@_store
+@store_option
 @_format
 @click.option(
     "--follow", "following", is_flag=True, help="Read the logs of peer gateways too, as far as they are there."
@@ -183,10 +194,10 @@ def show(ctx: click.Context, store: str, form: Format, key: str, following: bool
     """
     if others and not following:
         raise click.UsageError("--with is for --follow")
-    with _looking():
+    with looking():
         records = AuditReader(store).chain(key)
         if following:
-            found = follow(key, records, others, _peers(ctx.meta.get(_CONFIG)))
+            found = follow(key, records, others, _peers(config_of(ctx)))
             records = found.records
             for line in found.missing:
                 click.echo(render.printable(f"not followed: {line}"), err=True)
@@ -202,7 +213,7 @@ def show(ctx: click.Context, store: str, form: Format, key: str, following: bool
 
 
 @audit.command()
-@_store
+@store_option
 @_format
 @click.option(
     "--checkpoint-key",
@@ -219,7 +230,7 @@ def show(ctx: click.Context, store: str, form: Format, key: str, following: bool
 @click.pass_context
 def verify(ctx: click.Context, store: str, form: Format, key_file: Path | None, checkpoint_file: Path | None) -> None:
     """Check every link and checkpoint; name the first bad record, and what no checkpoint covers."""
-    with _looking():
+    with looking():
         reader = AuditReader(store)
         exported = () if checkpoint_file is None else tuple(_checkpoints(checkpoint_file))
         report = verify_rows(reader.rows(), exported, None if key_file is None else load_checks(key_file))
@@ -233,16 +244,16 @@ def verify(ctx: click.Context, store: str, form: Format, key_file: Path | None, 
 
 
 @contextmanager
-def _looking() -> Iterator[None]:
-    """Turn what keeps the log from being read into one line."""
+def looking(command: str = "audit") -> Iterator[None]:
+    """Turn what keeps the log from being read into one line of ``hopgate <command>``."""
     try:
         yield
     except StoreError as error:
-        raise CannotLookError(error.detail) from error
+        raise CannotLookError(error.detail, command) from error
     except OSError as error:
-        raise CannotLookError(f"{error.filename}: {error.strerror}") from error
+        raise CannotLookError(f"{error.filename}: {error.strerror}", command) from error
     except ValueError as error:
-        raise CannotLookError(str(error)) from error
+        raise CannotLookError(str(error), command) from error
 
 
 def _checkpoints(path: Path) -> Iterator[CheckpointRecord]:

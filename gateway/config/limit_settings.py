@@ -93,7 +93,8 @@ class LimitSettings(Limits, Section, frozen=True, kw_only=True, forbid_unknown_f
         Meta(
             ge=0,
             le=1_000_000,
-            description="Answers of Cedar that are kept for calls that give policies the same facts; 0: none.",
+            description="Answers of Cedar that are kept for calls that give policies the same facts, and as many more "
+            "for staged policies; 0: none.",
         ),
     ] = _SAFE.decisions_kept
     decide_again_seconds: Annotated[

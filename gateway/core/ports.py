@@ -244,8 +244,8 @@ class ToolPins(Protocol):
 class AuditLog(Protocol):
     """The append-only record. ``append`` returns only when the record is durable."""
 
-    async def append(self, record: Record) -> None:
-        """Commit one record.
+    async def append(self, record: Record, *first: Record) -> None:
+        """Commit ``record``, after what stands ``first``; a caller that leaves takes none of them back.
 
         Raises:
             StoreError: it could not be made durable (AUDIT_UNAVAILABLE); nothing may be forwarded.

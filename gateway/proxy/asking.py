@@ -9,6 +9,7 @@ from gateway.core.model import Call, Decision, Hop, Outcome, Permit, Uid
 from gateway.core.policy.decide import decide
 from gateway.core.reasons import Reason
 from gateway.protocols.base import Inbound
+from gateway.proxy.decided import staged
 from gateway.proxy.gate import Gate, Passage
 
 
@@ -22,8 +23,15 @@ async def decide_request(gate: Gate, passage: Passage, hop: Hop, request: Inboun
     asking = _asking(hop, request, gate.new_id(), int(gate.clock() * 1000))
     decision = decide(asking, snapshot.bundle, snapshot.registry, snapshot.generation)
     trace_id = passage.span(gate.tracing).trace_id
-    record = decision_record(decision, snapshot.registry, digest_key=gate.digest_key, trace_id=trace_id)
-    await gate.audit.append(record)
+    said = staged(gate, decision, snapshot)
+    pieces = gate.kept.pieces(asking, snapshot.bundle)
+    facts = [piece.digest for piece in pieces]
+    record = decision_record(
+        decision, snapshot.registry, digest_key=gate.digest_key, trace_id=trace_id, staged=said, facts=facts
+    )
+    unwritten = gate.kept.unwritten(pieces, asking.now)
+    await gate.audit.append(record, *unwritten)
+    gate.kept.written(unwritten)
     gate.metrics.decided(record.verdict, record.reason, asking.call.protocol)
     gate.metrics.evaluated([policy.id for policy in decision.policies], gate.clock())
     if isinstance(decision, Permit):

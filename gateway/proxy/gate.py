@@ -24,6 +24,7 @@ from gateway.protocols.base import Refusal, Reply
 from gateway.proxy.callers import NO_MESH, Mesh
 from gateway.proxy.edition import Edition
 from gateway.proxy.exchange import Exchange
+from gateway.proxy.kept import Keeping
 from gateway.proxy.lease import Lease
 from gateway.proxy.problem import problem
 from gateway.proxy.revoked import Revoked
@@ -71,6 +72,8 @@ class Gate:
     """Whose word is taken for who calls."""
     jwt_svids: JwtSvids | None = None
     """None where none are taken."""
+    kept: Keeping = field(default_factory=Keeping)
+    """What decisions were made from, written once a process."""
     streams: Counter[str] = field(default_factory=Counter)
     """Open streams by caller, for the limit."""
     leases: set[Lease] = field(default_factory=set)

@@ -24,9 +24,7 @@ from gateway.core.model import (
     RootToken,
     Route,
 )
-from gateway.core.policy.decide import decide
 from gateway.core.reasons import Reason
-from gateway.core.snapshot import Snapshot
 from gateway.identity.mint_cache import Signed
 from gateway.protocols.base import Incoming
 from gateway.proxy import (
@@ -46,6 +44,7 @@ from gateway.proxy import (
 )
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.commit import commit
+from gateway.proxy.decided import decided
 from gateway.proxy.deliver import deliver
 from gateway.proxy.exchange import Answer, Exchange, check_head, single_valued
 from gateway.proxy.forward import forward
@@ -165,7 +164,7 @@ class Pipeline:
         gate, snapshot = self._gate, passage.snapshot
         with passage.span(gate.tracing).child(semconv.SPAN_AUTHORIZE):
             with gate.metrics.stage("decide"):
-                decision = _decision(hop, snapshot)
+                decision = decided(hop, snapshot, snapshot.bundle)
                 decision = await pins.held(gate, snapshot, decision)
             minted, cure = None, frozenset[str]()
             if isinstance(decision, Permit) and _needs_token(passage, hop):
@@ -224,17 +223,6 @@ def _needs_token(passage: Passage, hop: Hop) -> bool:
     tells nothing to strangers."""
     across = crossing.gateway_of(passage, hop.route) is not None
     return across or not adapter_of(hop.route.protocol).answered_here(hop.call)
-
-
-def _decision(hop: Hop, snapshot: Snapshot) -> Decision:
-    """The decision on the hop, and on the webhook that its message may set besides."""
-    decision = decide(hop, snapshot.bundle, snapshot.registry, snapshot.generation)
-    beside = adapter_of(hop.route.protocol).action_beside(hop.call)
-    if beside is None or not isinstance(decision, Permit):
-        return decision
-    setting = msgspec.structs.replace(hop, call=msgspec.structs.replace(hop.call, action=beside))
-    also = decide(setting, snapshot.bundle, snapshot.registry, snapshot.generation)
-    return msgspec.structs.replace(also, hop=hop, policies=(*decision.policies, *also.policies))
 
 
 def _hop(passage: Passage, route: Route, call: Call, chain: Chain) -> Hop:

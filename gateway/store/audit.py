@@ -52,20 +52,21 @@ class SqlAuditLog:
         """Records that no commit has begun for."""
         return len(self._waiting)
 
-    async def append(self, record: Record) -> None:
-        """Commit one record; returns when it is durable. Before ``run`` has begun it waits for that.
+    async def append(self, record: Record, *first: Record) -> None:
+        """Commit ``record``, after what stands ``first``; returns when durable. Before ``run`` has begun it waits.
 
         Raises:
             StoreError: AUDIT_UNAVAILABLE; it may not be on the disk, so nothing may be forwarded.
         """
         if self._closed:
             raise _closed()
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((record, done))
+        loop = asyncio.get_running_loop()
+        waiting: list[_Waiting] = [(each, loop.create_future()) for each in (*first, record)]
+        self._waiting.extend(waiting)
         self._arrived.set()
         if len(self._waiting) >= GROUP_RECORDS:
             self._full.set()
-        await done
+        await asyncio.gather(*(done for _, done in waiting))
 
     async def run(self) -> None:
         """Commit groups until cancelled; then refuse what waits, sign a last checkpoint, close the file."""

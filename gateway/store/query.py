@@ -9,11 +9,22 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, Select, select, tuple_
+from sqlalchemy import Connection, Select, case, func, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.core.audit import AdminRecord, AnyRecord, DecisionRecord, Fault, OutcomeRecord, RefusedRecord, Row, decode
+from gateway.core.audit import (
+    AdminRecord,
+    AnyRecord,
+    DecisionRecord,
+    FactsRecord,
+    Fault,
+    OutcomeRecord,
+    RefusedRecord,
+    Row,
+    decode,
+)
 from gateway.core.errors import StoreError
 from gateway.core.reasons import Reason
 from gateway.store.audit_rows import SEARCHED, policies_of, search_columns
@@ -59,6 +70,10 @@ class Page(Struct, frozen=True):
 
     found: tuple[Found, ...]
     next: Cursor | None
+
+
+class _Policies(Struct):
+    policies: dict[str, str] = {}
 
 
 class AuditReader:
@@ -133,6 +148,88 @@ class AuditReader:
                 for row in _stream(connection, query):
                     seq = row.seq if isinstance(row.seq, int) else -1
                     yield Row(str(row.writer), seq, _bytes(row.payload), _bytes(row.link))
+
+    def decisions(self, since: int = 0, until: int | None = None) -> Iterator[DecisionRecord]:
+        """Every decision from ``since`` to before ``until``, file by file, oldest first in each.
+
+        Raises:
+            StoreError: AUDIT_UNAVAILABLE.
+        """
+        query = select(records.c.payload).where(records.c.kind == "decision", records.c.at >= since)
+        if until is not None:
+            query = query.where(records.c.at < until)
+        for path in self.paths:
+            with _reading(path) as connection:
+                for row in _stream(connection, query.order_by(records.c.at, records.c.entry)):
+                    record = _decoded(row.payload)
+                    if isinstance(record, DecisionRecord):
+                        yield record
+
+    def determined(self, since: int = 0) -> dict[str, tuple[int, int]]:
+        """By policy: when it last determined a decision, and how many since ``since``.
+
+        Raises:
+            StoreError: AUDIT_UNAVAILABLE.
+        """
+        policy, at = record_policies.c.policy, records.c.at
+        counted = func.sum(case((at >= since, 1), else_=0))
+        query = select(policy, func.max(at), counted).join(records, _SAME_RECORD).group_by(policy)
+        found: dict[str, tuple[int, int]] = {}
+        for path in self.paths:
+            with _reading(path) as connection:
+                for name, last, count in connection.execute(query):
+                    known = found.get(name, (0, 0))
+                    found[name] = max(known[0], last), known[1] + count
+        return found
+
+    def asked(self) -> dict[tuple[str, str, bool], int]:
+        """When there was last a decision on an action and a type of resource, by an agent or by a user alone.
+
+        Raises:
+            StoreError: AUDIT_UNAVAILABLE.
+        """
+        by_agent = records.c.agent.is_not(None)
+        what = (records.c.action, records.c.resource_type, by_agent)
+        query = select(*what, func.max(records.c.at)).where(records.c.kind == "decision").group_by(*what)
+        found: dict[tuple[str, str, bool], int] = {}
+        for path in self.paths:
+            with _reading(path) as connection:
+                for action, kind, agent, last in connection.execute(query):
+                    key = (action, kind, bool(agent))
+                    found[key] = max(found.get(key, 0), last)
+        return found
+
+    def policies_seen(self) -> dict[tuple[str, str], int]:
+        """When each revision of a policy was first in force, by id and revision.
+
+        Raises:
+            StoreError: AUDIT_UNAVAILABLE.
+            ValueError: facts that can't be read.
+        """
+        query = select(records.c.payload).where(records.c.kind == "facts").order_by(records.c.at)
+        found: dict[tuple[str, str], int] = {}
+        for path in self.paths:
+            with _reading(path) as connection:
+                for row in _stream(connection, query):
+                    record = _decoded(row.payload)
+                    if isinstance(record, FactsRecord):
+                        for place in msgspec.json.decode(record.document, type=_Policies).policies.items():
+                            found[place] = min(found.get(place, record.at), record.at)
+        return found
+
+    def facts(self) -> Iterator[tuple[str, bytes]]:
+        """The facts that decisions name: digest and text, one as often as processes wrote it.
+
+        Raises:
+            StoreError: AUDIT_UNAVAILABLE.
+        """
+        query = select(records.c.payload).where(records.c.kind == "facts")
+        for path in self.paths:
+            with _reading(path) as connection:
+                for row in _stream(connection, query):
+                    record = _decoded(row.payload)
+                    if isinstance(record, FactsRecord):
+                        yield record.hop, bytes(record.document)
 
     def index_fault(self) -> Fault | None:
         """The first record that a search would miss or misplace, because its columns differ from it.

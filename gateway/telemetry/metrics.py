@@ -18,6 +18,7 @@ from gateway.core.reasons import Reason
 from gateway.core.registry import LiveMode
 from gateway.telemetry import semconv
 from gateway.telemetry.decisions import DecisionsCollector
+from gateway.telemetry.policy_metrics import PolicyMetrics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -36,11 +37,13 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=True)
         self._traffic()
         self._state()
+        self.policies = PolicyMetrics(self._registry)
         ProcessCollector(registry=self._registry)
         build = Info(semconv.METRIC_BUILD, "version of the running gateway", registry=self._registry)
         build.info({"version": version})
         self._handshake_reasons: set[str] = set()
         self._policies: set[PolicyId] = set()
+        self._last: dict[PolicyId, float] = {}
 
     def _traffic(self) -> None:
         registry = self._registry
@@ -228,6 +231,7 @@ class Metrics:
         current = set(policies)
         for gone in self._policies - current:
             self._evaluated.remove(gone)
+            self._last.pop(gone, None)
         for new in current - self._policies:
             self._evaluated.labels(new)
         self._policies = current
@@ -265,8 +269,10 @@ class Metrics:
     def evaluated(self, policies: Iterable[PolicyId], at: float) -> None:
         """``policies`` determined a decision at Unix time ``at``; those of an older snapshot are passed over."""
         for policy in policies:
-            if policy in self._policies:
+            # What the records say comes after a start, when there may be newer decisions already.
+            if policy in self._policies and at >= self._last.get(policy, 0.0):
                 self._evaluated.labels(policy).set(at)
+                self._last[policy] = at
 
     def watch_decisions(self, memory: Memory, cuts: Callable[[], Cuts]) -> None:
         """Show what ``memory`` could answer, and the slices of the bundle in force, whenever it is asked."""

@@ -11,7 +11,7 @@ from mcp import MCPError
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import __version__
-from gateway.core.audit import DecisionRecord, OutcomeRecord, RefusedRecord, decode
+from gateway.core.audit import DecisionRecord, FactsRecord, OutcomeRecord, RefusedRecord, decode
 from gateway.store.query import AuditReader
 from tests.company import Company
 from tests.gateways import asgi, mcp_client, running
@@ -19,6 +19,7 @@ from tests.wire.ledger import Ledger
 
 Labels = Mapping[str, str]
 NAMED = "unheard-of"
+KEPT = (DecisionRecord, OutcomeRecord, RefusedRecord, FactsRecord)
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ async def test_permitted_denied_and_failed_hops_are_counted_by_verdict_and_reaso
     assert tokens == after.value("hopgate_decisions_total", verdict="permit")
     assert failed.value("hopgate_upstream_errors_total", reason="upstream_unreachable") == 1
     records = [decode(row.payload) for row in AuditReader(f"sqlite:///{company.directory}/hopgate.db").rows()]
-    hops = [record for record in records if isinstance(record, DecisionRecord | OutcomeRecord | RefusedRecord)]
+    hops = [record for record in records if isinstance(record, KEPT)]
     assert failed.value("hopgate_audit_records_total") == len(hops)
     assert failed.value("hopgate_audit_commit_seconds_count") > 0
     assert failed.value("hopgate_audit_pending_records") == 0

@@ -4,7 +4,7 @@ Arguments: a digest always (keyed where the tool marks any as sensitive, or isn'
 nobody knows), the values only where the route asks. Doesn't order, link or store.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Raw, Struct, to_builtins
@@ -13,11 +13,14 @@ from gateway.core.audit.canonical import Digest, canonical_value, digest, token_
 from gateway.core.audit.record import (
     ChainFacts,
     DecisionRecord,
+    Further,
     MatchedValue,
     MintedFacts,
     OutcomeRecord,
     PolicyFacts,
     RefusedRecord,
+    StagedFacts,
+    StagedOpinion,
     Verdict,
     Workload,
 )
@@ -40,6 +43,7 @@ from gateway.core.model import (
     Uid,
     User,
 )
+from gateway.core.policy.trial import Staged
 from gateway.core.reasons import Reason
 from gateway.core.registry import Registry
 
@@ -65,12 +69,21 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 def decision_record(
-    decision: Decision, registry: Registry, *, digest_key: bytes, trace_id: str = "", minted: Minted | None = None
+    decision: Decision,
+    registry: Registry,
+    *,
+    digest_key: bytes,
+    trace_id: str = "",
+    minted: Minted | None = None,
+    staged: Staged | None = None,
+    facts: Sequence[str] = (),
+    beside: str | None = None,
 ) -> DecisionRecord:
     """The record that must be durable before the hop is forwarded.
 
     ``digest_key`` keys the digests of sensitive arguments: 32 bytes, the same on every instance.
-    ``minted`` is what a Permit's Grant carries; only its digest, scopes and ids are kept.
+    ``minted`` is what a Permit's Grant carries; only its digest, scopes and ids are kept. ``facts`` names what else
+    it was decided from, and ``beside`` the action that was decided with the call's own.
     """
     hop, call = decision.hop, decision.hop.call
     verdict, reason = _verdict(decision)
@@ -101,6 +114,13 @@ def decision_record(
         minted=None if minted is None else minted_facts(minted),
         upstream_credential=_credential(hop.route, registry),
         asking=hop.asking,
+        staged=None if staged is None else staged_facts(staged),
+        facts=tuple(facts),
+        also=tuple(
+            Further(action, _resource(resource))
+            for action, resource in (*call.also, *(() if beside is None else ((beside, call.resource),)))
+        ),
+        origins=tuple((_resource(task), origin) for task, origin in sorted(call.origins.items())),
     )
 
 
@@ -221,6 +241,24 @@ def _policy(policy: Determining) -> PolicyFacts:
             for found in policy.matched
         ),
         approval=policy.approval,
+    )
+
+
+def staged_facts(staged: Staged) -> StagedFacts:
+    """What is kept of what drafts would have said."""
+    return StagedFacts(
+        asked=staged.asked,
+        differing=tuple(
+            StagedOpinion(
+                draft=opinion.draft,
+                verdict=opinion.verdict,
+                reason=opinion.reason,
+                policies=opinion.policies,
+                groups=opinion.groups,
+                detail=_short(opinion.detail),
+            )
+            for opinion in staged.differing
+        ),
     )
 
 

@@ -136,6 +136,44 @@ class MintedFacts(Struct, frozen=True, kw_only=True):
     """The peer gateway that the chain goes on at, where the token is an assertion for it."""
 
 
+class StagedOpinion(Struct, frozen=True, kw_only=True):
+    """What a staged policy, or all of them together, would have said instead of the verdict."""
+
+    draft: str
+    """``<id>@<revision>``; empty where all that concern the call were tried together."""
+    verdict: Verdict
+    reason: Reason
+    policies: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    detail: str = ""
+
+
+class StagedFacts(Struct, frozen=True, kw_only=True):
+    """The staged policies that concerned the call."""
+
+    asked: tuple[str, ...]
+    """``<id>@<revision>`` of each; the revision is of its text."""
+    differing: tuple[StagedOpinion, ...] = ()
+    """Only those whose verdict, reason or groups differ."""
+
+
+class FactsRecord(Record, frozen=True, kw_only=True, tag="facts"):
+    """What the registry said of one agent, person, tool or server when a hop was decided, or which policies there were.
+
+    Written once a process for many decisions, which name it by ``hop``: the SHA-256 of ``document``.
+    """
+
+    document: Raw
+    """``core.policy.keeping.Kept``: no secrets, no argument values."""
+
+
+class Further(Struct, frozen=True):
+    """Another action that the call takes, decided with it."""
+
+    action: str
+    resource: Uid
+
+
 class DecisionRecord(Record, frozen=True, kw_only=True, tag="decision"):
     """A hop was decided. Committed before anything is forwarded."""
 
@@ -167,6 +205,14 @@ class DecisionRecord(Record, frozen=True, kw_only=True, tag="decision"):
     """What a third party's upstream is asked with: kind and grant, never the secret. Empty for our own upstreams."""
     asking: str | None = None
     """The MCP server whose request to the agent this is; the agent is then who was asked."""
+    staged: StagedFacts | None = None
+    """None where no staged policy could concern the call. It has no part in the verdict."""
+    facts: tuple[str, ...] = ()
+    """``hop`` of the ``facts`` records of what it was decided from, arguments apart; empty where they weren't kept."""
+    also: tuple[Further, ...] = ()
+    """What was decided besides ``action``; the first that isn't permitted is what the record speaks of."""
+    origins: tuple[tuple[Uid, Uid], ...] = ()
+    """Tasks of the call, and the tool that each was made with."""
 
 
 class RefusedRecord(Record, frozen=True, kw_only=True, tag="refused"):
@@ -255,7 +301,14 @@ class ConsentRecord(Record, frozen=True, kw_only=True, tag="consent"):
 
 
 AnyRecord = (
-    GenesisRecord | CheckpointRecord | DecisionRecord | RefusedRecord | OutcomeRecord | AdminRecord | ConsentRecord
+    GenesisRecord
+    | CheckpointRecord
+    | DecisionRecord
+    | RefusedRecord
+    | OutcomeRecord
+    | AdminRecord
+    | ConsentRecord
+    | FactsRecord
 )
 
 _ENCODER = msgspec.json.Encoder(order="sorted")

@@ -1,10 +1,12 @@
 """A bundle of Cedar policies, compiled for one registry: it loads whole or not at all (POLICY 2.2).
 
 Whether a call is permitted is decided in ``decide``; this module only says which policies there are and
-prepares what every decision shares. Staged policies are not here.
+prepares what every decision shares. Staged policies are prepared beside the enforced ones (``staged_rules``) and
+evaluated in ``trial``.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import rfc8785
@@ -31,6 +33,7 @@ from gateway.core.policy.rule import PolicyInfo, Rule, parse
 from gateway.core.policy.schemas import Schemas
 from gateway.core.policy.slices import Cut, own_part, part_of
 from gateway.core.policy.source import PolicySource, Problem, in_order
+from gateway.core.policy.staged_rules import Change, Draft, after, deletes, drafts, is_staged, mode_problems, without
 from gateway.core.policy.validate import validate
 from gateway.core.policy.vocabulary import vocabulary, vocabulary_problems
 from gateway.core.recent import Recent
@@ -54,12 +57,16 @@ class Cuts(Struct, frozen=True, eq=False):
     list_forbids: Cut
     """The forbids of the list bundle beside one permit of everything."""
 
+    def over(self) -> "Cuts":
+        """The same policies for calls over another registry."""
+        return Cuts(self.enforced.over(), self.lifted.over(), self.listed.over(), self.list_forbids.over())
+
 
 class Bundle(Struct, frozen=True, eq=False):
     """A loaded bundle. Public: ``digest``, ``policies``, ``warnings``; the rest is for this package."""
 
     digest: str
-    """Hex SHA-256 over the schema and the policy files, whatever their order."""
+    """Hex SHA-256 over the schema and the policy files but for staged policies, whatever their order."""
     policies: tuple[PolicyInfo, ...]
     """By id."""
     warnings: tuple[Problem, ...]
@@ -75,10 +82,43 @@ class Bundle(Struct, frozen=True, eq=False):
     digest_key: bytes | None
     memory: Memory
     """Answers that Cedar gave already."""
+    trials: "tuple[Trial, ...]" = ()
+    """One for each staged policy, by id; the last one, where there are several, holds all together."""
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The staged policies, by id."""
+        return tuple(trial.drafts[0].change for trial in self.trials if len(trial.drafts) == 1)
 
     def remembering(self, memory: Memory) -> "Bundle":
-        """The same bundle with the answers that were given before it: keys are digests, so none is wrong here."""
-        return structs.replace(self, memory=memory)
+        """The same bundle with the answers that were given before it: keys are digests, so none is wrong here.
+
+        Staged policies begin anew, in a memory of their own of the same size: trying them pushes out no answer of
+        the enforced ones.
+        """
+        apart = Memory(memory.kept)
+        trials = (Trial(each.drafts, structs.replace(each.bundle, memory=apart)) for each in self.trials)
+        return structs.replace(self, memory=memory, trials=tuple(trials))
+
+    def asked_as(self, trees: Mapping[str, pst.Template]) -> "Bundle":
+        """The bundle with other trees for its policies of the same ids, and without those that aren't among them.
+
+        Only what asks about a call itself differs: which things are listed, and what derives from them, stays.
+        """
+        same = {part.name: part for part in self.cuts.enforced.parts}
+        parts = [
+            same[name] if tree is self.rules[name].tree else part_of(self.rules[name], tree)
+            for name, tree in sorted(trees.items())
+        ]
+        lifted = [part for part in parts if not part.reads[0].reads_context("approvers")]
+        cuts = structs.replace(
+            self.cuts, enforced=self.cuts.enforced.other(parts), lifted=self.cuts.lifted.other(lifted)
+        )
+        return structs.replace(self, cuts=cuts)
+
+    def over(self, registry: Registry, world: World) -> "Bundle":
+        """The bundle over another registry than the one that it was checked against."""
+        return structs.replace(self, registry=registry, world=world, cuts=self.cuts.over())
 
     def compiled_for(self, registry: Registry) -> bool:
         """Whether this is the registry that the bundle was checked against."""
@@ -86,6 +126,14 @@ class Bundle(Struct, frozen=True, eq=False):
 
     def __repr__(self) -> str:
         return f"Bundle(digest={self.digest!r}, policies={len(self.policies)})"
+
+
+class Trial(Struct, frozen=True, eq=False):
+    """The policies as they would be with one staged policy enforced, or with all of them."""
+
+    drafts: tuple[Draft, ...]
+    bundle: Bundle
+    """Without trials of its own."""
 
 
 def compile_bundle(
@@ -108,14 +156,18 @@ def compile_bundle(
     world = World({**registered(registry), **actions(full_schema)})
     found = list(_problems(rules, registry, world, arguments))
     rules, invalid = validate(rules, full_schema, _names(world, arguments))
+    staged = [rule for rule in rules if is_staged(rule)]
+    rules = [rule for rule in rules if not is_staged(rule)]
     problems += [*invalid, *(problem for problem in found if problem.severity == "error")]
     if problems:
         return in_order(problems)
     found += reach_warnings(rules, full_schema, world)
     warnings = in_order([problem for problem in found if problem.severity == "warning"])
-    files = [[source.path, source.text] for source in _unique(sources)]
-    digest = hashlib.sha256(rfc8785.dumps([schema, files])).hexdigest()
-    return _assemble(digest, rules, warnings, schema, registry, digest_key)
+    digest = _digest(_unique(sources), schema, rules, staged)
+    bundle = _assemble(digest, rules, warnings, schema, registry, digest_key)
+    if not isinstance(bundle, Bundle):
+        return bundle
+    return structs.replace(bundle, trials=_trials(bundle, rules, staged, schema))
 
 
 def _assemble(
@@ -136,13 +188,12 @@ def _assemble(
         load(world, entities, schemas.bare.handle)
     except ValueError as error:
         return (Problem("registry", 0, None, f"the registry does not fit the schema: {error}"),)
-    salt = hashlib.sha256(schema.encode()).digest() + hashlib.sha256(digest_key or b"").digest()
     return Bundle(
         digest=digest,
         policies=tuple(PolicyInfo.of(rule) for rule in rules),
         warnings=warnings,
         rules={rule.id: rule for rule in rules},
-        cuts=_cuts(rules, world, salt),
+        cuts=_cuts(rules, world, _salt(schema, digest_key)),
         schemas=schemas,
         arguments=arguments,
         world=world,
@@ -152,6 +203,43 @@ def _assemble(
         digest_key=digest_key,
         memory=Memory(),
     )
+
+
+def _digest(sources: Sequence[PolicySource], schema: str, rules: Sequence[Rule], staged: Sequence[Rule]) -> str:
+    enforced = Counter(rule.statement.path for rule in rules)
+    kept = [file for source in sources if (file := without(source, staged, enforced)) is not None]
+    files = [[source.path, source.text] for source in kept]
+    return hashlib.sha256(rfc8785.dumps([schema, files])).hexdigest()
+
+
+def _trials(bundle: Bundle, rules: Sequence[Rule], staged: Sequence[Rule], schema: str) -> tuple[Trial, ...]:
+    """Each draft alone, then all together where there are several; they share a memory, but not the bundle's."""
+    found = drafts(rules, staged)
+    groups = [(draft,) for draft in found]
+    apart = structs.replace(bundle, memory=Memory())
+    return tuple(
+        Trial(group, _varied(apart, after(rules, group), schema))
+        for group in (*groups, *((found,) if len(found) > 1 else ()))
+    )
+
+
+def _varied(bundle: Bundle, rules: Sequence[Rule], schema: str) -> Bundle:
+    """The bundle with other policies, over the same registry."""
+    reads = union(rule.footprint for rule in rules)
+    arguments = kept(arguments_of(bundle.registry), reads.arguments)
+    return structs.replace(
+        bundle,
+        policies=tuple(PolicyInfo.of(rule) for rule in rules),
+        rules={rule.id: rule for rule in rules},
+        cuts=_cuts(rules, bundle.world, _salt(schema, bundle.digest_key)),
+        schemas=bundle.schemas if arguments == bundle.arguments else Schemas(schema, arguments),
+        arguments=arguments,
+        reads=reads,
+    )
+
+
+def _salt(schema: str, digest_key: bytes | None) -> bytes:
+    return hashlib.sha256(schema.encode()).digest() + hashlib.sha256(digest_key or b"").digest()
 
 
 def _cuts(rules: Sequence[Rule], world: World, salt: bytes) -> Cuts:
@@ -170,9 +258,15 @@ def _cuts(rules: Sequence[Rule], world: World, salt: bytes) -> Cuts:
 def _problems(rules: Sequence[Rule], registry: Registry, world: World, arguments: Arguments) -> Iterable[Problem]:
     known = vocabulary(registry, world)
     members = members_of(world)
-    yield from id_problems(rules)
+    enforced = [rule for rule in rules if not is_staged(rule)]
+    staged = [rule for rule in rules if is_staged(rule)]
+    yield from id_problems(enforced)
+    yield from id_problems(staged)
+    yield from mode_problems(enforced, staged)
     for rule in rules:
         yield from annotation_problems(rule)
+        if deletes(rule):
+            continue
         yield from tier_problems(rule, registry, world, members)
         yield from context_problems(rule)
         yield from argument_problems(rule, arguments)

@@ -5,7 +5,7 @@ it (POLICY 2.4), and following a task from using the tool that made it. What fol
 elsewhere.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from cedarpy import Entities
 from msgspec import Struct, structs
@@ -29,6 +29,19 @@ _FROM_USE = frozenset((action, "McpServer") for action in _OPENING)
 _FROM_TOOL = frozenset((action, "McpTask") for action in ("getTask", "updateTask", "cancelTask"))
 _FROM_DELEGATION = frozenset({("discover", "Agent")})
 _LISTED_BY = {"invokeTool": "listTools", "readResource": "listResources", "getPrompt": "listPrompts"}
+
+
+_SOURCES: Mapping[tuple[str, str], frozenset[str]] = {
+    **dict.fromkeys(_FROM_USE, frozenset({*_LISTED_BY, *_LISTED_BY.values()})),
+    **dict.fromkeys(_FROM_TOOL, frozenset({"invokeTool"})),
+    **dict.fromkeys(_FROM_DELEGATION, frozenset({"delegate"})),
+    ("complete", "Prompt"): frozenset({"getPrompt"}),
+}
+
+
+def consulted(action: str, resource: Uid) -> frozenset[str]:
+    """The actions, on whatever resources, that policies are asked about where none speaks of ``action``."""
+    return _SOURCES.get((action, resource.type), frozenset())
 
 
 class Case(Struct, frozen=True):

@@ -19,13 +19,24 @@ def list_tree(tree: pst.Template) -> pst.Template | None:
     """The policy as the list bundle has it; None for a forbid that approval can lift."""
     if tree.effect == "forbid" and "approval" in tree.annotations:
         return None
+    return assumed(tree, tree.effect == "permit")
+
+
+def assumed(tree: pst.Template, favoured: bool) -> pst.Template:
+    """The policy where what reads arguments is taken to make it apply, or not to, as far as it can."""
     tests = conditions(tree)
     if not any(map(reads_arguments, tests)):
         return tree
     whole = tests[0]
     for test in tests[1:]:
         whole = pst.BinaryOp("and", whole, test)
-    return replace(tree, clauses=(pst.When(_assume(whole, tree.effect == "permit")),))
+    return replace(tree, clauses=(pst.When(_assume(whole, favoured)),))
+
+
+def may_overflow(tree: pst.Template) -> bool:
+    """Whether the policy calculates, and so may err for some values."""
+    parts = (part for test in conditions(tree) for part in walk(test))
+    return any(isinstance(part, pst.UnaryOp | pst.BinaryOp) and part.op in _MAY_OVERFLOW for part in parts)
 
 
 def _assume(expr: pst.Expr, favoured: bool) -> pst.Expr:

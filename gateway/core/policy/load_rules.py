@@ -50,8 +50,6 @@ def annotation_problems(rule: Rule) -> Iterator[Problem]:
     for name in rule.annotations:
         if name not in ANNOTATIONS:
             yield rule.problem(f"unknown annotation @{name}{did_you_mean(name, ANNOTATIONS)}", name)
-        elif name == "mode":
-            yield rule.problem("@mode is not supported yet; keep policies that should not be enforced elsewhere", name)
 
 
 def tier_problems(rule: Rule, registry: Registry, world: World, members: Members) -> Iterator[Problem]:

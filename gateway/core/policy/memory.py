@@ -28,7 +28,8 @@ class Memory:
     """The answers of one process, shared by its bundles; counts what it could and couldn't answer."""
 
     def __init__(self, kept: int = KEPT) -> None:
-        self._kept = kept
+        self.kept = kept
+        """How many at most."""
         self._answers: dict[bytes, Answer] = {}
         self.hits = 0
         self.misses = 0
@@ -41,7 +42,7 @@ class Memory:
 
     def keep(self, kept: int) -> None:
         """Keep this many from now on; 0 for none."""
-        self._kept = kept
+        self.kept = kept
         while len(self._answers) > kept:
             self._drop_oldest()
 
@@ -57,9 +58,9 @@ class Memory:
             self.unkept += 1
             return
         self.misses += 1
-        if not self._kept:
+        if not self.kept:
             return
-        if len(self._answers) >= self._kept:
+        if len(self._answers) >= self.kept:
             self._drop_oldest()
         self._answers[_digest(facts)] = answer
 

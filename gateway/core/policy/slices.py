@@ -7,6 +7,7 @@ the same policies speak of.
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from copy import copy
 from typing import Any
 
 from cedarpy import PolicySet, pst
@@ -57,15 +58,31 @@ class Cut:
 
     def __init__(self, question: str, parts: Sequence[Part], world: World, salt: bytes) -> None:
         self._begin = hashlib.sha256(salt + question.encode()).digest()
-        self._parts = tuple(parts)
+        self._actions = {uid.id: world.ancestors(uid) for uid in world.registered if uid.type == "Action"}
+        self._fill(parts)
+
+    def _fill(self, parts: Sequence[Part]) -> None:
+        self.parts = tuple(parts)
         self._table: dict[str, dict[Uid | None, list[int]]] = {}
         self._slices = Recent[tuple[int, ...], Slice](MOST_SLICES)
         self._places = Recent[tuple[str, Uid, Uid], Slice](MOST_PLACES)
-        for action in (uid for uid in world.registered if uid.type == "Action"):
-            groups, rows = world.ancestors(action), self._table.setdefault(action.id, {})
-            for number, part in enumerate(self._parts):
+        for action, groups in self._actions.items():
+            rows = self._table.setdefault(action, {})
+            for number, part in enumerate(self.parts):
                 if _acts(part.tree.action, groups):
                     rows.setdefault(_within(part.tree.resource), []).append(number)
+
+    def other(self, parts: Sequence[Part]) -> "Cut":
+        """The same question asked of other policies."""
+        found = copy(self)
+        found._fill(parts)
+        return found
+
+    def over(self) -> "Cut":
+        """The same policies for another registry, where principals and resources may be in other groups and sets."""
+        found = copy(self)
+        found._places = Recent(MOST_PLACES)
+        return found
 
     def of(self, facts: Facts) -> Slice:
         """The slice that decides these facts."""
@@ -91,15 +108,15 @@ class Cut:
             sorted(
                 number
                 for number in near
-                if _takes(self._parts[number].tree.resource, facts.resource, around)
-                and _takes(self._parts[number].tree.principal, facts.principal, above)
+                if _takes(self.parts[number].tree.resource, facts.resource, around)
+                and _takes(self.parts[number].tree.principal, facts.principal, above)
             )
         )
 
     def _slice(self, numbers: tuple[int, ...]) -> Slice:
         known = self._slices.get(numbers)
         if known is None:
-            known = self._made([self._parts[number] for number in numbers])
+            known = self._made([self.parts[number] for number in numbers])
             self._slices.put(numbers, known)
         return known
 

@@ -36,7 +36,9 @@ def refused(kit, registry, text, path="platform/test.cedar"):
             2,
             'did you mean "approval"',
         ),
-        ('@id("a") @mode("staged") permit (principal, action, resource);', 1, "@mode"),
+        ('@id("a") @mode("stagd") permit (principal, action, resource);', 1, 'did you mean "staged"'),
+        ('@mode("staged") permit (principal, action, resource);', 1, "needs an @id"),
+        ('@id("a") @mode("staged-delete") permit (principal, action, resource);', 1, "names no enforced policy"),
         ('@id("a") permit (principal == ?principal, action, resource);', 1, "templates"),
         ('@id("a")\npermit (principal, action, resource)\nwhen { foo };', 3, "foo"),
         (
