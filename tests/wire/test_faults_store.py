@@ -47,6 +47,12 @@ def locked(path: Path) -> Iterator[None]:
         connection.execute("ROLLBACK")
 
 
+def refusing(path: Path, table: str) -> None:
+    """From now on the store takes nothing into ``table``."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"CREATE TRIGGER full BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'full'); END")
+
+
 @asynccontextmanager
 async def answering(company: Company) -> AsyncIterator[Script]:
     async def answer(writer: asyncio.StreamWriter) -> None:
@@ -170,9 +176,10 @@ async def test_a_handle_that_cannot_be_kept_or_looked_up(company: Company) -> No
     """A delegation whose chain could not go on isn't forwarded; a chain that can't be looked up isn't begun anew."""
     traced(company, "analyst", "cron")
     async with answering(company) as script, running(company), bare(company) as http:
-        assert await works(http), "the token's binding is known from here on"
+        assert await works(http)
+        refusing(company.directory / "hopgate.db", "handles")
+        assert refusal_of(await http.post(sending("hello"))) == (503, 1503, "store_unavailable")
         with locked(company.directory / "hopgate.db"):
-            assert refusal_of(await http.post(sending("hello"))) == (503, 1503, "store_unavailable")
             for agent in ("analyst", "cron"):
                 reply = await carrying(company, agent, f"hopgate={'0' * 32}")
                 assert (reply.status_code, reply.json()["error"]["data"]["reason"]) == (503, "store_unavailable")
