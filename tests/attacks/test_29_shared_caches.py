@@ -38,6 +38,9 @@ REMEMBERED = {
     "core/policy/bundle.py:Recent": "the entity, of one registry: whose ancestors; never what a token brings",
     "core/policy/slices.py:Recent": "action, principal and resource of one bundle: which policies; no answer",
     "core/policy/schemas.py:Recent": "the tool: what its arguments look like",
+    "core/policy/keeping.py:Recent": "the registration that it is the text of; no answer",
+    "core/policy/replay.py:Recent": "digests of all that a recorded decision was made from; serves no traffic",
+    "proxy/kept.py:Recent": "digest of a text: that it is written; no answer",
     "protocols/jsonrpc.py:_decoder": "the limit of digits: no caller's",
 }
 """Where → what it is keyed by. Registrations, time and the answer itself are never behind a key."""

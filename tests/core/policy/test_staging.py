@@ -10,6 +10,7 @@ from gateway.core.model import Deny, Permit, Uid
 from gateway.core.policy.bundle import PolicySource, compile_bundle
 from gateway.core.policy.decide import decide
 from gateway.core.policy.memory import Memory
+from gateway.core.policy.replay import over
 from gateway.core.policy.trial import TOGETHER, concerns, tried
 from gateway.core.reasons import Reason
 
@@ -223,3 +224,16 @@ def test_with_no_answers_kept_none_is_kept_for_drafts_either(kit, firm):
     bundle = bundle_of(kit, firm, "tighter").remembering(Memory(0))
     asked(kit.hop("analyst"), bundle, firm)
     assert len(bundle.trials[0].bundle.memory) == 0
+
+
+def test_a_bundle_over_another_registry_takes_no_slice_from_the_one_before(kit, firm):
+    """Replay asks over the registry of then: who joined a group later was not yet let in by its permits."""
+    bundle = bundle_of(kit, firm)
+    agents = {**firm.agents, "analyst": structs.replace(firm.agents["analyst"], groups=())}
+    left = structs.replace(firm, agents=agents)
+    actions = {uid: entity for uid, entity in bundle.world.registered.items() if uid.type == "Action"}
+    before = over(bundle, left, actions)
+    decision = decide(kit.hop("analyst"), before, left, 1)
+    assert isinstance(decision, Deny)
+    assert decision.reason is Reason.NO_PERMIT
+    assert isinstance(decide(kit.hop("analyst"), over(before, firm, actions), firm, 1), Permit)
