@@ -156,5 +156,5 @@ ATTEMPTS = (
     Scene("… says in headers that it is somebody else", "forbidden", somebody_else_by_header),
     Scene("… asks the token endpoint for more", "scope_ceiling", more_by_exchange),
     Scene("… makes up a handle for its trace", "token_missing", made_up_handle),
-    Scene("… tries again after an operator revoked the analyst", "revoked", after_its_revocation),
+    Scene("… tries again, now that an operator stopped it", "revoked", after_its_revocation),
 )

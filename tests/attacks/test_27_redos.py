@@ -14,19 +14,23 @@ import pytest
 
 import gateway
 from gateway.core.policy.evaluate import _CULPRIT
+from gateway.identity.authorization_server import _ERROR_CODE, _SENDABLE
 from gateway.protocols.base import accepts
 from gateway.protocols.mcp.envelope import MOST_TRACE_CHARS
+from gateway.proxy.consent_pages import _BROWSER, _CODE, _ERROR
 from gateway.proxy.locate import QUERY_CHARS, split_target
 from gateway.telemetry.redaction import MOST_CHARACTERS, redact
 from gateway.telemetry.traces import remote_context
 
 ROOT = Path(str(gateway.__file__)).parent
-CALLERS = {"core/policy/evaluate.py", "telemetry/redaction.py"}
-"""May meet a caller's text: in Cedar's messages, in the log."""
+CALLERS = {
+    "core/policy/evaluate.py", "identity/authorization_server.py", "proxy/consent_pages.py", "telemetry/redaction.py",
+}  # fmt: skip
+"""May meet a caller's text: in Cedar's messages, in the log, of a browser; or that of a third party's server."""
 OPERATORS = {
     "cli/audit.py", "config/input_schema.py", "config/problems.py", "config/rules.py", "config/secret_references.py",
     "config/typed_reader.py", "config/yaml_source.py", "core/policy/load_rules.py", "core/policy/rule.py",
-    "core/policy/source.py", "core/policy/validate.py", "core/revocation.py",
+    "core/policy/source.py", "core/policy/validate.py", "core/revocation.py", "proxy/dispatch.py",
 }  # fmt: skip
 """Read settings, registry, policies or the command line, written by who runs the gateway."""
 MOST_SECONDS = 1.0
@@ -89,6 +93,11 @@ READERS: dict[str, tuple[Callable[[str], object], int]] = {
     ),
     "Accept": (lambda text: accepts({"accept": text}, "application/json"), 65_536),
     "a path": (lambda text: split_target(f"/{text}"), 65_536),
+    "a browser's cookie": (lambda text: _BROWSER.fullmatch(text), 65_536),
+    "a browser's code": (lambda text: _CODE.fullmatch(text), 65_536),
+    "a browser's error": (lambda text: _ERROR.fullmatch(text), 65_536),
+    "an issuer's error": (lambda text: _ERROR_CODE.fullmatch(text), 200_000),
+    "an issuer's token": (lambda text: _SENDABLE.fullmatch(text), 200_000),
     "a query": (lambda text: split_target(f"/mcp/x?{text}"), QUERY_CHARS),
 }
 

@@ -257,10 +257,11 @@ async def test_a_removed_root_ends_live_connections_at_their_next_request(compan
         async with asyncio.timeout(SECONDS):
             while True:
                 answer = await post(wire, call("read_balance"))
-                if answer.status_code != 200:
+                # A call that is under way at that moment finds the upstream withdrawn, too: 502.
+                if answer.status_code == 403:
                     break
                 await asyncio.sleep(0.1)
-        assert (answer.status_code, answer_of(answer)["error"]["data"]["reason"]) == (403, "trust_withdrawn")
+        assert answer_of(answer)["error"]["data"]["reason"] == "trust_withdrawn"
 
 
 async def test_no_malformed_bundle_replaces_the_good_one(company: Company, ledger: Ledger) -> None:
