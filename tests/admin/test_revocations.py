@@ -1,8 +1,6 @@
 """``/api/v1/revocations``: made once, in force when answered, paged, lifted, and on record before it takes effect."""
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -13,6 +11,7 @@ from tests.admin.conftest import ANALYST, Desk, revoking
 from tests.admin.test_access import refusal_of
 from tests.wire.mcp_calls import bare, call, post
 from tests.wire.mcp_calls import refusal_of as call_refusal_of
+from tests.wire.test_faults_store import locked
 
 PATH = "/api/v1/revocations"
 
@@ -91,23 +90,18 @@ async def test_pages(desk: Desk) -> None:
 async def test_what_cannot_be_recorded_is_not_done(desk: Desk) -> None:
     path = desk.company.directory / "hopgate.audit.db"
     async with desk.person("operator") as http:
-        with closing(sqlite3.connect(path, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
+        async with locked(path):
             answer = await http.post(PATH, json=ANALYST)
             assert refusal_of(answer) == (503, "audit_unavailable")
             assert answer.headers["retry-after"] == "1"
-            other.execute("ROLLBACK")
         assert (await http.get(PATH, params={"state": "any"})).json()["revocations"] == []
 
 
 async def test_what_was_permitted_and_could_not_be_done_says_so_on_record(desk: Desk) -> None:
     path = desk.company.directory / "hopgate.db"
-    async with desk.person("operator") as http:
-        with closing(sqlite3.connect(path, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            answer = await http.post(PATH, json=ANALYST)
-            assert refusal_of(answer) == (503, "store_unavailable")
-            other.execute("ROLLBACK")
+    async with desk.person("operator") as http, locked(path):
+        answer = await http.post(PATH, json=ANALYST)
+        assert refusal_of(answer) == (503, "store_unavailable")
     permitted, failed = desk.records()
     assert (permitted.verdict, failed.verdict) == ("permit", "failed")
     assert failed.id == f"{permitted.id}.failed"

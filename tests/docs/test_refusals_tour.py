@@ -1,7 +1,6 @@
 """``docs/REFUSALS.md`` is what a reader sees: each command is run against the demo, each answer compared."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -33,7 +32,8 @@ def demo(tmp_path: Path) -> Iterator[Path]:
             assert UP in said.read_text(), said.read_text()
             yield folder
         finally:
-            process.send_signal(signal.SIGINT)
+            # Not SIGINT, which a shell's background jobs ignore.
+            process.terminate()
             process.wait(timeout=30)
 
 

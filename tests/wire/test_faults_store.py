@@ -3,8 +3,8 @@
 import asyncio
 import resource
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,12 @@ def company(tmp_path: Path) -> Company:
     return Company(tmp_path)
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Another process's transaction keeps the gateway from writing."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
+@asynccontextmanager
+async def locked(path: Path) -> AsyncIterator[None]:
+    """Another process's transaction keeps the gateway, which runs in this one, from writing."""
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as connection:
+        # In a thread: whoever holds the lock may need this one to give it back.
+        await asyncio.to_thread(connection.execute, "BEGIN IMMEDIATE")
         yield
         connection.execute("ROLLBACK")
 
@@ -77,7 +78,7 @@ async def test_a_locked_audit_log(company: Company) -> None:
     audit = company.directory / "hopgate.audit.db"
     async with answering(company) as script, running(company), bare(company) as http:
         assert await works(http)
-        with locked(audit):
+        async with locked(audit):
             refused = await http.post(sending("hello"))
             assert refusal_of(refused) == (503, 1503, "audit_unavailable")
             assert refused.headers["retry-after"] == "1"
@@ -115,10 +116,10 @@ async def test_a_disk_that_takes_no_more(company: Company) -> None:
 async def test_a_log_that_fails_after_the_decision_costs_the_outcome_only(company: Company) -> None:
     async with answering(company) as script, running(company), bare(company) as http:
         answer = script.answer
-        with ExitStack() as until_answered:
+        async with AsyncExitStack() as until_answered:
 
             async def lock_and_answer(writer: asyncio.StreamWriter) -> None:
-                until_answered.enter_context(locked(company.directory / "hopgate.audit.db"))
+                await until_answered.enter_async_context(locked(company.directory / "hopgate.audit.db"))
                 await answer(writer)
 
             script.answer = lock_and_answer
@@ -133,8 +134,9 @@ async def test_a_client_that_leaves_while_its_decision_is_recorded(company: Comp
     async with answering(company) as script, running(company):
         async with bare(company) as http:
             http.http.timeout = httpx.Timeout(0.7, connect=5)
-            with locked(audit), pytest.raises(httpx.ReadTimeout):
-                await http.post(sending("hello"))
+            async with locked(audit):
+                with pytest.raises(httpx.ReadTimeout):
+                    await http.post(sending("hello"))
         async with bare(company) as http:
             assert await works(http)
     left, _ = company.records()
@@ -146,7 +148,7 @@ async def test_a_client_that_leaves_while_its_decision_is_recorded(company: Comp
 
 async def test_a_locked_state_store(company: Company) -> None:
     async with answering(company) as script, running(company), bare(company) as http:
-        with locked(company.directory / "hopgate.db"):
+        async with locked(company.directory / "hopgate.db"):
             assert refusal_of(await http.post(sending("hello"))) == (503, 1503, "store_unavailable")
         assert script.requests == []
         assert await works(http)
@@ -161,7 +163,7 @@ async def test_a_root_token_seen_before_is_refused_once_the_state_store_is_gone(
     ledger = Ledger()
     async with through_gateway(company, ledger), mcp_bare(company, "cron") as wire:
         assert (await post(wire, READ)).status_code == 200
-        with locked(company.directory / "hopgate.db"):
+        async with locked(company.directory / "hopgate.db"):
             async with asyncio.timeout(10):
                 while (reply := await post(wire, READ)).status_code == 200:
                     pass
@@ -179,7 +181,7 @@ async def test_a_handle_that_cannot_be_kept_or_looked_up(company: Company) -> No
         assert await works(http)
         refusing(company.directory / "hopgate.db", "handles")
         assert refusal_of(await http.post(sending("hello"))) == (503, 1503, "store_unavailable")
-        with locked(company.directory / "hopgate.db"):
+        async with locked(company.directory / "hopgate.db"):
             for agent in ("analyst", "cron"):
                 reply = await carrying(company, agent, f"hopgate={'0' * 32}")
                 assert (reply.status_code, reply.json()["error"]["data"]["reason"]) == (503, "store_unavailable")
@@ -192,7 +194,7 @@ async def test_a_handle_that_cannot_be_kept_or_looked_up(company: Company) -> No
 async def test_a_token_that_cannot_be_recorded_is_not_issued(company: Company) -> None:
     async with delegates(company, "analyst") as [analyst], running(company):
         held = await delegated(company, analyst)
-        with locked(company.directory / "hopgate.audit.db"):
+        async with locked(company.directory / "hopgate.audit.db"):
             reply = await ask(company, "analyst", exchange(company, held))
             assert error_of(reply) == (503, "temporarily_unavailable", "audit_unavailable")
             assert reply.headers["retry-after"] == "1"

@@ -159,7 +159,7 @@ async def test_two_of_the_header_are_none(stage: Stage) -> None:
 
 async def test_while_it_can_not_be_told_whether_it_is_spent_it_is_refused(stage: Stage) -> None:
     svid, before = stage.svid(), len(stage.ledger.headers)
-    with locked(stage.company.directory / "hopgate.db"):
+    async with locked(stage.company.directory / "hopgate.db"):
         assert refusal_of(await stage.ask(svid))[::2] == (503, Reason.STORE_UNAVAILABLE)
     assert len(stage.ledger.headers) == before
     assert (await stage.ask(svid)).status_code == 200

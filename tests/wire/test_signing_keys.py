@@ -83,7 +83,7 @@ async def test_keys_that_can_not_be_read_are_not_used(stage: Stage) -> None:
     """A binding that this process has seen needs no store, so only the keys stand in the way."""
     async with bare(stage.company) as begun, bare(stage.company, "analyst", token=stage.held) as continued:
         assert (await post(begun, READ)).status_code == 200
-        with locked(stage.company.directory / "hopgate.db"):
+        async with locked(stage.company.directory / "hopgate.db"):
             await asyncio.sleep(STALE_SECONDS + 0.5)
             before = len(stage.ledger.headers)
             for wire in (begun, continued):
