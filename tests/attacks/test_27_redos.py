@@ -28,9 +28,10 @@ CALLERS = {
 }  # fmt: skip
 """May meet a caller's text: in Cedar's messages, in the log, of a browser; or that of a third party's server."""
 OPERATORS = {
-    "cli/audit.py", "config/input_schema.py", "config/problems.py", "config/rules.py", "config/secret_references.py",
-    "config/typed_reader.py", "config/yaml_source.py", "core/policy/load_rules.py", "core/policy/rule.py",
-    "core/policy/source.py", "core/policy/validate.py", "core/revocation.py", "proxy/dispatch.py",
+    "cli/audit.py", "cli/policy/new.py", "config/input_schema.py", "config/problems.py", "config/rules.py",
+    "config/secret_references.py", "config/typed_reader.py", "config/yaml_source.py", "core/policy/load_rules.py",
+    "core/policy/source.py", "core/policy/syntax_errors.py", "core/policy/validate.py", "core/revocation.py",
+    "proxy/dispatch.py",
 }  # fmt: skip
 """Read settings, registry, policies or the command line, written by who runs the gateway."""
 MOST_SECONDS = 1.0
