@@ -134,7 +134,7 @@ FORGED: Mapping[str, tuple[Callable[[dict[str, Any]], dict[str, Any]], str, str]
         "token_expired",
     ),
     "of a chain that is over": (
-        lambda held: {"exp": held["iat"], "root_exp": int(time.time()) - 1},
+        lambda held: {"iat": int(time.time()) - 60, "exp": int(time.time()) - 30, "root_exp": int(time.time()) - 1},
         EXCHANGED_TOKEN_TYPE,
         "chain_expired",
     ),
