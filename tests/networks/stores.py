@@ -104,8 +104,8 @@ class NoPins:
 class MemoryAudit:
     records: list[Record] = field(default_factory=list)
 
-    async def append(self, record: Record) -> None:
-        self.records.append(record)
+    async def append(self, record: Record, *first: Record) -> None:
+        self.records += [*first, record]
 
 
 @dataclass
