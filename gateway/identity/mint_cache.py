@@ -49,7 +49,11 @@ class MintCache:
         """A token of ``claims`` by ``signer``: one signed before, if it serves ``margin_seconds`` from ``iat`` on.
 
         ``epoch`` is of the revocations in force: whenever it changes, all that was signed before is forgotten.
+
+        Raises:
+            HopError: the keys may not be used at present, for a new token or an earlier one.
         """
+        signer.require()
         self._forget_for(signer.kid, epoch)
         if most == 0 or BOUND in claims:
             return _sign(signer, claims)

@@ -8,8 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jwt.utils import base64url_decode
 
+from gateway.core.errors import StoreError
+from gateway.core.reasons import Reason
 from gateway.identity.mint_cache import OWN, MintCache, Signed, digest
-from gateway.identity.signer import generate_key_pem, load_signer
+from gateway.identity.signer import Signer, generate_key_pem, load_signer
+from gateway.identity.signing_key import generate
 
 SIGNER = load_signer(generate_key_pem())
 NOW = 1_800_000_000
@@ -44,6 +47,21 @@ def test_one_that_ends_within_the_margin_is_signed_anew() -> None:
     late = taken(cache, claims("j2", NOW + 61))
     assert (late.reused, late.jti, late.expires) == (False, "j2", NOW + 61 + TTL)
     assert taken(cache, claims("j3", NOW + 62)).jti == "j2"
+
+
+def test_keys_that_may_not_be_used_send_no_earlier_token_either() -> None:
+    cache, usable = MintCache(), [True]
+
+    def require() -> None:
+        if not usable[0]:
+            raise StoreError(Reason.STORE_UNAVAILABLE, "the keys can't be read")
+
+    signer = Signer(generate("ES256"), require=require)
+    assert not cache.signed(signer, claims("j1"), most=100, margin_seconds=60).reused
+    assert cache.signed(signer, claims("j2"), most=100, margin_seconds=60).reused
+    usable[0] = False
+    with pytest.raises(StoreError):
+        cache.signed(signer, claims("j3"), most=100, margin_seconds=60)
 
 
 @pytest.mark.parametrize(
