@@ -38,10 +38,6 @@ class Adapter(Protocol):
         """Whether the gateway answers the call itself, without a Grant."""
         ...
 
-    def action_beside(self, call: Call) -> str | None:
-        """Another action that the call must be permitted besides its own."""
-        ...
-
     def named_tasks(self, call: Call) -> tuple[str, ...]:
         """Tasks that the caller must own."""
         ...
@@ -97,10 +93,6 @@ class McpAdapter:
     def answered_here(self, call: Call) -> bool:
         """Nothing: every MCP call is the upstream's."""
         return False
-
-    def action_beside(self, call: Call) -> str | None:
-        """None."""
-        return None
 
     def named_tasks(self, call: Call) -> tuple[str, ...]:
         """The task that the call is about, those it subscribes to, and those it says it is related to."""
@@ -158,11 +150,6 @@ class A2aAdapter:
     def answered_here(self, call: Call) -> bool:
         """The agent card: the gateway publishes its own."""
         return call.method == a2a.CARD_METHOD
-
-    def action_beside(self, call: Call) -> str | None:
-        """A message that sets a webhook creates a push notification configuration."""
-        sets = call.action == "delegate" and a2a.webhook_of(call) is not None
-        return "createPushConfig" if sets else None
 
     def named_tasks(self, call: Call) -> tuple[str, ...]:
         """The task of the message, and those it refers to."""

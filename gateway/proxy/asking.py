@@ -9,8 +9,8 @@ from gateway.core.model import Call, Decision, Hop, Outcome, Permit, Uid
 from gateway.core.policy.decide import decide
 from gateway.core.reasons import Reason
 from gateway.protocols.base import Inbound
-from gateway.proxy.decided import staged
 from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.staged import staged
 
 
 async def decide_request(gate: Gate, passage: Passage, hop: Hop, request: Inbound) -> Decision:

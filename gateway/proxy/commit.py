@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from gateway.core.audit import FactsRecord, Record, decision_record
 from gateway.core.errors import StoreError
 from gateway.core.model import Decision, Minted
-from gateway.proxy.adapters import adapter_of
-from gateway.proxy.decided import staged
 from gateway.proxy.gate import Gate, Passage
 from gateway.proxy.observe import observe
+from gateway.proxy.staged import staged
 
 
 async def commit(gate: Gate, passage: Passage, decision: Decision, minted: Minted | None) -> None:
@@ -27,7 +26,6 @@ async def commit(gate: Gate, passage: Passage, decision: Decision, minted: Minte
         minted=minted,
         staged=staged(gate, decision, snapshot),
         facts=[piece.digest for piece in pieces],
-        beside=adapter_of(hop.route.protocol).action_beside(hop.call),
     )
     with gate.metrics.stage("audit"):
         await _append(gate, passage, record, gate.kept.unwritten(pieces, hop.now))

@@ -24,6 +24,7 @@ from gateway.core.model import (
     RootToken,
     Route,
 )
+from gateway.core.policy.decide import decide
 from gateway.core.reasons import Reason
 from gateway.identity.mint_cache import Signed
 from gateway.protocols.base import Incoming
@@ -44,7 +45,6 @@ from gateway.proxy import (
 )
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.commit import commit
-from gateway.proxy.decided import decided
 from gateway.proxy.deliver import deliver
 from gateway.proxy.exchange import Answer, Exchange, check_head, single_valued
 from gateway.proxy.forward import forward
@@ -164,7 +164,7 @@ class Pipeline:
         gate, snapshot = self._gate, passage.snapshot
         with passage.span(gate.tracing).child(semconv.SPAN_AUTHORIZE):
             with gate.metrics.stage("decide"):
-                decision = decided(hop, snapshot, snapshot.bundle)
+                decision = decide(hop, snapshot.bundle, snapshot.registry, snapshot.generation)
                 decision = await pins.held(gate, snapshot, decision)
             minted, cure = None, frozenset[str]()
             if isinstance(decision, Permit) and _needs_token(passage, hop):
@@ -177,7 +177,7 @@ class Pipeline:
     def _narrowed(self, passage: Passage, permit: Permit) -> tuple[Decision, Minted | None, frozenset[str]]:
         """What the permit may carry on: the token, or the denial and the issuer scopes that would cure it."""
         hop, registry, root = permit.hop, passage.snapshot.registry, passage.presented
-        wanted = scope.needed(hop.call, registry, adapter_of(hop.route.protocol).action_beside(hop.call))
+        wanted = scope.needed(hop.call, registry)
         missing = wanted - hop.chain.ceiling
         if not missing:
             with self._gate.metrics.stage("mint"):
