@@ -171,10 +171,12 @@ def keys_of_presented(presented: Presented, registry: Registry) -> Iterator[Key]
 
 
 def keys_of_chain(chain: Chain, registry: Registry) -> Iterator[Key]:
-    """What a chain can be revoked by: person, transaction, every agent, the presented token's digest."""
+    """What a chain can be revoked by: person, transaction, every agent, who vouched for it, the presented token."""
     yield "user", "", chain.sub
     yield "txn", "", chain.txn
     yield from keys_of_agents(chain.actors, registry)
+    if chain.via is not None:
+        yield "agent", "", chain.via
     if chain.parent is not None:
         yield "token", "", chain.parent
 

@@ -297,6 +297,8 @@ def test_every_key_of_a_chain() -> None:
     keys = [("user", "", "corp|maria"), ("txn", "", "txn-1"), ("agent", "", spiffe("gone")), ("token", "", "root")]
     assert list(keys_of_chain(chain, REGISTRY)) == keys
     assert list(keys_of_chain(msgspec.structs.replace(chain, parent=None), REGISTRY)) == keys[:-1]
+    brought = msgspec.structs.replace(chain, parent=None, via=spiffe("other-gateway"))
+    assert list(keys_of_chain(brought, REGISTRY)) == [*keys[:-1], ("agent", "", spiffe("other-gateway"))]
 
 
 def test_of_two_that_never_expire_the_first_is_kept() -> None:

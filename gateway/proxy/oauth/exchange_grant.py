@@ -5,17 +5,14 @@ nothing that its parent didn't, and is decided by policy whenever it is presente
 """
 
 from gateway.core import delegation, exchange
-from gateway.core.audit.issued import Issue, issued_outcome, issued_record
-from gateway.core.errors import HopError, StoreError
 from gateway.core.exchange import Exchanged
-from gateway.core.model import ExchangedToken, Minted, Peer, Route, Uid
-from gateway.core.reasons import Reason
+from gateway.core.model import ExchangedToken, Minted, Peer, Route
 from gateway.identity.signer import EXCHANGED_TOKEN_TYPE
 from gateway.protocols.token_request import TokenRequest, invalid
 from gateway.proxy import chains
 from gateway.proxy.gate import Gate, Passage
 from gateway.proxy.oauth.grant import Grant, Issued
-from gateway.telemetry import semconv
+from gateway.proxy.oauth.issuing import Made, hand_out, target
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
@@ -32,17 +29,13 @@ async def issue(gate: Gate, passage: Passage, client: Peer, request: TokenReques
         TokenError: the subject token isn't one of this gateway's, or not good any more.
         StoreError: the record is not durable; no token is handed out.
     """
-    now, snapshot = passage.at // 1000, passage.snapshot
-    agent = passage.agent = delegation.calling_agent(client, snapshot.registry, now)
-    route = _target(passage, request)
+    passage.agent = delegation.calling_agent(client, passage.snapshot.registry, passage.at // 1000)
+    route = target(passage, request)
     requested = request.scopes()
-    made = await chains.exchanged(gate, passage, _subject(request), route, requested)
-    kind = "renew or narrow" if isinstance(passage.presented, ExchangedToken) else "continue"
-    minted = _mint(gate, passage, client, route, made)
-    await _record(gate, passage, client, route, made, minted, kind)
-    gate.metrics.minted()
-    _describe(gate, passage, route, made, agent.name)
-    return Issued(minted.token, minted.expires - now, made.scope, ACCESS_TOKEN)
+    exchanged = await chains.exchanged(gate, passage, _subject(request), route, requested)
+    grant = "renew or narrow" if isinstance(passage.presented, ExchangedToken) else "continue"
+    made = Made(route, exchanged.chain, exchanged.user, _mint(gate, passage, client, route, exchanged))
+    return await hand_out(gate, passage, client, made, action=ACTION, grant=grant, kind=ACCESS_TOKEN)
 
 
 GRANT = Grant(issue, ACTION)
@@ -59,19 +52,6 @@ def _subject(request: TokenRequest) -> str:
     return request.need("subject_token")
 
 
-def _target(passage: Passage, request: TokenRequest) -> Route:
-    """The route that the token is for.
-
-    Raises:
-        HopError: TOKEN_REQUEST_INVALID without a resource, TARGET_UNKNOWN for one that is no route.
-    """
-    base, wanted = passage.edition.bases["data"], request.need("resource")
-    route = passage.snapshot.routes.get(wanted.removeprefix(base)) if wanted.startswith(base) else None
-    if route is None:
-        raise HopError(Reason.TARGET_UNKNOWN, "resource is not the URI of a route of this gateway")
-    return chains.at(route, base)
-
-
 def _mint(gate: Gate, passage: Passage, client: Peer, route: Route, made: Exchanged) -> Minted:
     edition = passage.edition
     claims = exchange.claims(
@@ -85,47 +65,3 @@ def _mint(gate: Gate, passage: Passage, client: Peer, route: Route, made: Exchan
     )
     token = edition.signer.sign(claims, EXCHANGED_TOKEN_TYPE)
     return Minted(token, claims["jti"], claims["exp"], made.scope, made.scope)
-
-
-async def _record(
-    gate: Gate, passage: Passage, client: Peer, route: Route, made: Exchanged, minted: Minted, kind: str
-) -> None:
-    snapshot = passage.snapshot
-    issued = Issue(
-        id=passage.id,
-        now=passage.at,
-        peer=client,
-        user=made.user,
-        action=ACTION,
-        grant=kind,
-        route=route.name,
-        resource=Uid("McpServer" if route.protocol == "mcp" else "Agent", route.name),
-        chain=made.chain,
-        minted=minted,
-        bundle=snapshot.bundle.digest,
-        generation=snapshot.generation,
-        trace_id=passage.span(gate.tracing).trace_id,
-    )
-    with gate.metrics.stage("audit"):
-        await gate.audit.append(issued_record(issued, snapshot.registry))
-    try:
-        await gate.audit.append(issued_outcome(issued, len(minted.token), passage.milliseconds))
-    except StoreError as lost:
-        gate.log.error("outcome not recorded", decision_id=passage.id, reason=lost.reason, detail=lost.detail)
-
-
-def _describe(gate: Gate, passage: Passage, route: Route, made: Exchanged, agent: str) -> None:
-    span = passage.span(gate.tracing)
-    span.rename(f"{ACTION} {route.name}")
-    span.set(
-        {
-            semconv.HOPGATE_ACTION: ACTION,
-            semconv.HOPGATE_ROUTE: route.path,
-            semconv.HOPGATE_AGENT: agent,
-            semconv.HOPGATE_SUBJECT: made.chain.sub,
-            semconv.HOPGATE_TXN: made.chain.txn,
-            semconv.HOPGATE_DEPTH: made.chain.depth,
-            semconv.HOPGATE_ACTORS: made.chain.actors,
-            semconv.HTTP_RESPONSE_STATUS_CODE: 200,
-        }
-    )
