@@ -27,11 +27,9 @@ Sources = Mapping[str, frozenset[str]]
 """Gateway scope → the scopes of one issuer that yield it."""
 
 
-def needed(call: Call, registry: Registry, beside: str | None = None) -> frozenset[str]:
-    """All scopes that the call needs, in all its parts and for the action ``beside`` its own; empty for opening."""
-    parts = [(call.action, call.resource), *call.also]
-    if beside is not None:
-        parts.append((beside, call.resource))
+def needed(call: Call, registry: Registry) -> frozenset[str]:
+    """All scopes that the call needs, in all its parts; empty for opening."""
+    parts = ((call.action, call.resource), *call.also)
     # A task's needs are those of the tool that made it.
     used = ((action, call.origins.get(resource, resource)) for action, resource in parts)
     return frozenset(scope for action, resource in used for scope in _needed(action, resource, registry))

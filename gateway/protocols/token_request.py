@@ -29,6 +29,7 @@ _CODES: Mapping[Reason, ErrorCode] = {
     Reason.AGENT_UNREGISTERED: "invalid_client",
     Reason.TRUST_WITHDRAWN: "invalid_client",
     Reason.CERTIFICATE_EXPIRED: "invalid_client",
+    Reason.FORWARDED_IDENTITY: "invalid_client",
     Reason.AGENT_SUSPENDED: "unauthorized_client",
     Reason.CONTINUATION_REFUSED: "unauthorized_client",
     Reason.GRANT_UNSUPPORTED: "unsupported_grant_type",

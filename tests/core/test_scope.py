@@ -177,7 +177,10 @@ def test_operations_need_what_is_declared_else_the_default(action: str, resource
 def test_all_parts_of_a_call_and_what_is_done_beside_it_are_needed() -> None:
     also = (("readResource", Uid("McpResource", "ledger/file:///a")), ("getPrompt", Uid("Prompt", "ledger/summary")))
     assert scope.needed(replace(PAY, also=also), DECLARING) == {*NEEDS, "files", "ledger/prompts/get"}
-    assert scope.needed(call("delegate", AGENT.uid), DECLARING, "createPushConfig") == {"b/ask", "b/hooks"}
+    assert scope.needed(replace(call("delegate", AGENT.uid), also=(("createPushConfig", AGENT.uid),)), DECLARING) == {
+        "b/ask",
+        "b/hooks",
+    }
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from starlette.routing import Route
 from gateway.core.audit import DecisionRecord, RefusedRecord
 from gateway.store.query import Found
 from tests.company import Company, free_port
-from tests.gateways import listening
+from tests.gateways import Script, listening, running, scripted
 from tests.wire.agent import asking, bare, heard, question, refusal_of, rpc, sending
 from tests.wire.analyst import analysing
 from tests.wire.test_revocation_chain import revoke
@@ -187,9 +187,10 @@ async def test_a_message_with_a_webhook_needs_leave_for_both(company: Company, b
             response = await http.http.post(f"{http.url}/message:send", json=body["params"], headers=headers)
             assert response.status_code == 403
     assert analyst.headers == []
-    denied = last(company, "delegate").record
+    denied = last(company, "createPushConfig").record
     assert isinstance(denied, DecisionRecord)
     assert (denied.verdict, denied.reason) == ("deny", "no_permit")
+    assert denied.method in ("SendMessage", "/message:send")
 
 
 @pytest.mark.parametrize(
@@ -363,3 +364,37 @@ async def test_nothing_is_delivered_by_or_to_a_revoked_agent(company: Company, s
             assert refused.status_code == 403
         assert len(hook.seen) == 1
     assert last(company, "notify").record.reason == "revoked"
+
+
+async def test_a_stream_ends_when_its_webhook_is_permitted_no_longer(company: Company) -> None:
+    """The message itself still is: what was decided besides is decided again with it."""
+    begun, gone = asyncio.Event(), asyncio.Event()
+
+    async def stand(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: hello\n\n")
+        begun.set()
+        try:
+            while not writer.is_closing():
+                writer.write(b": still there\n\n")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        finally:
+            gone.set()
+
+    script = Script(stand)
+    async with (
+        receiving(company) as hook,
+        scripted(company, "agent/analyst", company.upstreams["analyst"], script),
+        running(company),
+        bare(company) as http,
+        asyncio.TaskGroup() as tasks,
+    ):
+        body = sending("hello", "SendStreamingMessage")
+        body["params"]["configuration"] = {"taskPushNotificationConfig": {"url": hook.url}}
+        streaming = tasks.create_task(http.post(body))
+        await asyncio.wait_for(begun.wait(), 10)
+        company.policies["platform/push.cedar"] = NOTIFY
+        company.write()
+        answer = await asyncio.wait_for(streaming, 10)
+        await asyncio.wait_for(gone.wait(), 10)
+    assert '"reason":"lease_ended"' in answer.text.replace(" ", "")

@@ -9,6 +9,7 @@ from gateway.core.audit import DecisionRecord, RefusedRecord
 from gateway.core.reasons import Reason
 from tests.attacks.front import Front, front
 from tests.company import Company
+from tests.wire.token_endpoint import ask, error_of, exchange
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -21,6 +22,8 @@ async def running_mesh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
     company = Company(tmp_path_factory.mktemp("company"))
     # ``client`` gives SVIDs below agent/.
     company.settings["listen"]["data"]["mesh"] = ["spiffe://demo.test/agent/envoy", "spiffe://demo.test/agent/waypoint"]
+    planner = company.registry["agents"]["planner"]
+    company.registry["agents"]["waypoint"] = {**planner, "spiffe_id": "spiffe://demo.test/agent/waypoint"}
     async with front(company) as made:
         yield made
 
@@ -81,3 +84,9 @@ async def test_of_anybody_else_the_header_says_nothing(meshed: Front) -> None:
     assert isinstance(record, DecisionRecord)
     assert record.agent is not None
     assert (record.agent.name, record.agent.forwarder) == ("planner", None)
+
+
+async def test_a_mesh_proxy_gets_no_tokens_for_whoever_is_behind_it(meshed: Front) -> None:
+    """Not even where it is registered as an agent itself."""
+    reply = await ask(meshed.company, "waypoint", exchange(meshed.company, "anybody's"))
+    assert error_of(reply) == (401, "invalid_client", Reason.FORWARDED_IDENTITY)

@@ -77,13 +77,12 @@ def decision_record(
     minted: Minted | None = None,
     staged: Staged | None = None,
     facts: Sequence[str] = (),
-    beside: str | None = None,
 ) -> DecisionRecord:
     """The record that must be durable before the hop is forwarded.
 
     ``digest_key`` keys the digests of sensitive arguments: 32 bytes, the same on every instance.
     ``minted`` is what a Permit's Grant carries; only its digest, scopes and ids are kept. ``facts`` names what else
-    it was decided from, and ``beside`` the action that was decided with the call's own.
+    it was decided from.
     """
     hop, call = decision.hop, decision.hop.call
     verdict, reason = _verdict(decision)
@@ -116,10 +115,7 @@ def decision_record(
         asking=hop.asking,
         staged=None if staged is None else staged_facts(staged),
         facts=tuple(facts),
-        also=tuple(
-            Further(action, _resource(resource))
-            for action, resource in (*call.also, *(() if beside is None else ((beside, call.resource),)))
-        ),
+        also=tuple(Further(action, _resource(resource)) for action, resource in call.also),
         origins=tuple((_resource(task), origin) for task, origin in sorted(call.origins.items())),
     )
 

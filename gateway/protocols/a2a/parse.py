@@ -102,7 +102,11 @@ def _read(incoming: Incoming, version: str, request: Request, route: Route) -> C
         streaming=method.streaming,
         binding="http" if is_http_json(incoming.rest) else "jsonrpc",
     )
-    return call if webhook_of(call) is None else structs.replace(call, arguments=without_secrets(call))
+    if webhook_of(call) is None:
+        return call
+    # A message that sets a webhook creates a push notification configuration besides.
+    also = (("createPushConfig", call.resource),) if call.action == "delegate" else ()
+    return structs.replace(call, arguments=without_secrets(call), also=also)
 
 
 def _card(route: Route) -> Call:

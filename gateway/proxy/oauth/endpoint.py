@@ -55,6 +55,9 @@ async def _issued(gate: Gate, passage: Passage) -> Issued:
     client = exchange.peer
     if client is None:
         raise HopError(Reason.TRUST_WITHDRAWN, "the certificate is no longer vouched for")
+    if client.spiffe_id in gate.mesh.proxies:
+        # Its certificate proves the proxy: whoever is behind it would act as the proxy.
+        raise HopError(Reason.FORWARDED_IDENTITY, "tokens are issued to a certificate, and not by way of a mesh proxy")
     if exchange.method != "POST":
         raise HttpError(Reason.HTTP_METHOD, "tokens are asked for with POST", status=405, allow="POST")
     if "?" in exchange.target:

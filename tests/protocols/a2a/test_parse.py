@@ -215,11 +215,13 @@ def test_a_webhook_is_read_and_its_secrets_are_not_kept_for_records(a2a, name: s
     assert webhook_of(call) == Webhook("https://hook.test/", "t", "Bearer", "c")
     shown = {"historyLength": 1, "taskPushNotificationConfig": {"url": "https://hook.test/", "id": "c"}}
     assert call.arguments == {"message": MESSAGE, "configuration": shown}
+    assert call.also == (("createPushConfig", call.resource),)
     changed = with_webhook(call, "https://gw.test/x").message["params"]
     assert changed["configuration"] == {
         "historyLength": 1, "taskPushNotificationConfig": {"url": "https://gw.test/x", "id": "c"},
     }  # fmt: skip
     created = parse(a2a("CreateTaskPushNotificationConfig", {**HOOK, "taskId": "t1", "tenant": "x"}), ROUTE, LIMITS)
+    assert (created.action, created.also) == ("createPushConfig", ())
     assert with_webhook(created, "https://gw.test/x").message["params"] == {
         "taskId": "t1", "tenant": "x", "url": "https://gw.test/x",
     }  # fmt: skip
