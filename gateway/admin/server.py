@@ -22,6 +22,7 @@ from gateway.admin.request import AdminAnswer, AdminRequest, SocketPeer, Via
 from gateway.core.errors import HopError
 from gateway.core.model import Peer
 from gateway.core.reasons import Reason
+from gateway.listening import headers_of, read_body
 
 SERVER = "hopgate"
 HEADER_BYTES = 16 * 1024
@@ -169,29 +170,11 @@ def _clear(path: Path, address: str) -> None:
 
 def _request(request: web.BaseRequest, peer: Peer | None, own: SocketPeer | None) -> AdminRequest:
     async def read(most: int, seconds: float) -> bytes:
-        return await _read_body(request, most, seconds)
+        return await read_body(request, most, seconds)
 
-    headers = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in request.raw_headers]
+    headers = headers_of(request)
     via: Via = "tls" if own is None else "socket"
     return AdminRequest(via, request.method, request.raw_path, headers, peer, own, read)
-
-
-async def _read_body(request: web.BaseRequest, most: int, seconds: float) -> bytes:
-    too_large = HopError(Reason.BODY_TOO_LARGE, f"the limit is {most} bytes")
-    if (request.content_length or 0) > most:
-        raise too_large
-    body = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            async for piece in request.content.iter_any():
-                body += piece
-                if len(body) > most:
-                    raise too_large
-    except TimeoutError:
-        raise HopError(Reason.BODY_SLOW, f"the body did not end within {seconds:g} s") from None
-    except web.RequestPayloadError:
-        raise HopError(Reason.CLIENT_CLOSED, "the connection closed within the body") from None
-    return bytes(body)
 
 
 def _response(answer: AdminAnswer) -> web.Response:

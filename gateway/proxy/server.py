@@ -13,10 +13,10 @@ from typing import Any, cast
 from aiohttp import web
 from msgspec import Struct
 
-from gateway.core.errors import HopError
 from gateway.core.limits import Limits
 from gateway.core.model import Peer
 from gateway.core.reasons import Reason
+from gateway.listening import headers_of, read_body
 from gateway.protocols.base import Refusal
 from gateway.proxy.exchange import Answer, Exchange, Listener
 from gateway.proxy.problem import problem
@@ -179,7 +179,7 @@ class HttpListener:
 
     def _exchange(self, request: web.BaseRequest) -> Exchange:
         async def read(most: int, seconds: float) -> bytes:
-            return await _read_body(request, most, seconds)
+            return await read_body(request, most, seconds)
 
         connection = request.get_extra_info("ssl_object")
         peer = self._tls.peer_of(connection)
@@ -187,7 +187,7 @@ class HttpListener:
         def vouched() -> bool:
             return self._tls.peer_of(connection) is not None if self._name == "data" else True
 
-        headers = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in request.raw_headers]
+        headers = headers_of(request)
         version = (request.version.major, request.version.minor)
         return Exchange(self._name, request.method, request.raw_path, headers, peer, vouched, read, version)
 
@@ -195,26 +195,6 @@ class HttpListener:
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(body), PIECE_BYTES):
         yield body[start : start + PIECE_BYTES]
-
-
-async def _read_body(request: web.BaseRequest, most: int, seconds: float) -> bytes:
-    too_large = HopError(Reason.BODY_TOO_LARGE, f"the limit is {most} bytes")
-    if (request.content_length or 0) > most:
-        raise too_large
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            async for piece in request.content.iter_any():
-                body += piece
-                if len(body) > most:
-                    raise too_large
-    except TimeoutError:
-        raise HopError(Reason.BODY_SLOW, f"the body did not end within {seconds:g} s") from None
-    except web.RequestPayloadError:
-        raise HopError(Reason.CLIENT_CLOSED, "the connection closed within the body") from None
-    return bytes(body)
 
 
 def _set_headers(response: web.StreamResponse, answer: Answer) -> None:
