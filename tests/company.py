@@ -5,13 +5,10 @@ Everything is real: X.509-SVIDs from the development CA, ES256 user tokens, YAML
 
 import base64
 import json
-import random
-import socket
 import ssl
 import time
 import uuid
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from gateway.identity.dev import IssuedFiles, issue_svid
 from gateway.store.query import AuditReader, Filters, Found
+from tests.ports import free_port
 
 DOMAIN = "demo.test"
 POLICIES = {
@@ -70,15 +68,6 @@ SCOPES = [
     "ledger/read_balance", "ledger/list_entries", "ledger/pay", "ledger/slow", "ledger/count",
     "planner/delegate", "analyst/delegate", "auditor/delegate",
 ]  # fmt: skip
-
-
-def free_port() -> int:
-    """A port that nothing holds, below those that the kernel gives to clients: none of them takes it meanwhile."""
-    while True:
-        port = random.randrange(15_000, 32_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 class Company:

@@ -28,10 +28,11 @@ from gateway.identity.seal import AeadSealer
 from gateway.identity.upstream_oauth import Holder, UpstreamOauth, UpstreamToken
 from gateway.store.state import open_state
 from gateway.store.upstream_tokens import SqlUpstreamTokens
-from tests.company import SCOPES, Company, free_port
+from tests.company import SCOPES, Company
 from tests.gateways import listening
 from tests.peers.oauth_issuer import Browser, oauth_issuer
 from tests.peers.oidc import token_answer
+from tests.ports import free_port
 
 SECRET = "the-tracker-knows-this-secret"
 TOOLS = ("whoami", "echo", "hide")

@@ -11,8 +11,9 @@ import pytest
 
 from gateway.core.audit import AdminRecord
 from gateway.store.query import AuditReader
-from tests.company import Company, free_port
+from tests.company import Company
 from tests.gateways import running
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 AUDIENCE = "hopgate-admin"

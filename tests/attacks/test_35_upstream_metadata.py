@@ -13,8 +13,8 @@ from gateway.core.reasons import Reason
 from gateway.identity.authorization_server import AskError, AuthorizationServer
 from gateway.identity.documents import issuer_tls
 from gateway.identity.resource_metadata import check_resource
-from tests.company import free_port
 from tests.identity.issuer_stand_in import IssuerStandIn, issuer_stand_in
+from tests.ports import free_port
 from tests.third_party import Tracker, served_tracker
 
 NOW = 1_800_000_000.0

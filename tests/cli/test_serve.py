@@ -15,8 +15,9 @@ import pytest
 
 from gateway.core.audit import verify
 from gateway.store.query import AuditReader, Filters
-from tests.company import Company, free_port
+from tests.company import Company
 from tests.gateways import HOPGATE, asgi, mcp_client
+from tests.ports import free_port
 from tests.wire.ledger import Ledger
 
 

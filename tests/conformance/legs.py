@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import uvicorn
 
-from tests.company import SCOPES, Company, free_port
+from tests.company import SCOPES, Company
 from tests.conformance.pipe import Pipe
 from tests.conformance.server import conformance_application, conformance_server
 from tests.conformance.suite import Verdicts, run_suite
 from tests.conformance.tools import HEADER_SCHEMA, HEADER_TOOL
 from tests.gateways import asgi, listening, running
+from tests.ports import free_port
 
 SERVER = "conformance"
 SCOPES_OF_SERVER = [f"{SERVER}/call", f"{SERVER}/resources/read", f"{SERVER}/prompts/get"]

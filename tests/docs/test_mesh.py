@@ -16,11 +16,12 @@ from ruamel.yaml import YAML
 from gateway.core.audit import DecisionRecord, RefusedRecord, Workload
 from gateway.core.reasons import Reason
 from gateway.identity.material import read_key_pair
-from tests.company import Company, free_port
+from tests.company import Company
 from tests.docs.pages import files
 from tests.gateways import HOPGATE
 from tests.peers.parts import require
 from tests.peers.process import started
+from tests.ports import free_port
 from tests.wire.delegate import delegated, delegates
 from tests.wire.ledger import Ledger
 from tests.wire.mcp_calls import call, headers_of, refusal_of, through_gateway

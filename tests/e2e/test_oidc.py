@@ -14,9 +14,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway.identity import keysets
-from tests.company import Company, free_port
+from tests.company import Company
 from tests.gateways import asgi, mcp_client, running
 from tests.peers.oidc import oidc_provider, token_answer
+from tests.ports import free_port
 from tests.wire.ledger import Ledger
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}

@@ -15,9 +15,10 @@ import jwt
 import pytest
 import pytest_asyncio
 
-from tests.company import Company, free_port
+from tests.company import Company
 from tests.gateways import HOPGATE, asgi
 from tests.peers.process import ready_line, stop
+from tests.ports import free_port
 from tests.wire.ledger import Ledger
 from tests.wire.mcp_calls import call, headers_of
 

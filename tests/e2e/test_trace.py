@@ -20,8 +20,9 @@ from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSett
 from demo.agents.conversation import Answer, question, read_answer
 from gateway.store.query import AuditReader, Filters
 from gateway.telemetry import semconv
-from tests.company import Company, free_port
+from tests.company import Company
 from tests.gateways import asgi, mcp_client, running
+from tests.ports import free_port
 from tests.wire.ledger import Ledger
 
 SERVER, CLIENT, INTERNAL, ERROR = 2, 3, 1, 2

@@ -12,9 +12,10 @@ import pytest
 
 from gateway.identity.dev import IssuedFiles, issue_svid
 from tests.app.health import metric, until
-from tests.company import Company, free_port
+from tests.company import Company
 from tests.federation.endpoint import Endpoint, endpoint, source
 from tests.gateways import running
+from tests.ports import free_port
 
 STRANGER = "spiffe://c.test/agent/stranger"
 

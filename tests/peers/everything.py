@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from tests.peers.parts import require
-from tests.peers.process import free_port, started
+from tests.peers.process import started
+from tests.ports import free_port
 
 
 @contextlib.asynccontextmanager

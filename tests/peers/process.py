@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -15,14 +14,6 @@ POLL_SECONDS = 0.02
 
 class PeerDiedError(Exception):
     """A peer ended or stayed silent before it was ready; the message holds what it said."""
-
-
-def free_port() -> int:
-    """A loopback port that was free a moment ago, for peers that can't choose one themselves."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.asynccontextmanager

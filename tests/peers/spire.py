@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.peers.parts import require
-from tests.peers.process import free_port, started
+from tests.peers.process import started
+from tests.ports import free_port
 
 SVID_SECONDS = 6
 """Shorter than SPIRE's back-dating: half of the life is always over, so the agent rotates at each poll."""

@@ -1,6 +1,5 @@
 import asyncio
 import re
-import socket
 import time
 
 import pytest
@@ -16,6 +15,7 @@ from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSett
 from gateway.core.reasons import Reason
 from gateway.telemetry import semconv
 from gateway.telemetry.traces import Tracing, new_provider
+from tests.ports import free_port
 
 HEADER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 META = "00-11111111111111111111111111111111-2222222222222222-01"
@@ -151,12 +151,6 @@ def test_a_span_may_begin_before_it_is_opened(exported):
     with subject.hop_span("hop", {}, started_ns=1_000):
         pass
     assert exporter.get_finished_spans()[0].start_time == 1_000
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 async def test_a_hop_arrives_at_an_otlp_collector():

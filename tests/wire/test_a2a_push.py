@@ -27,8 +27,9 @@ from starlette.routing import Route
 
 from gateway.core.audit import DecisionRecord, RefusedRecord
 from gateway.store.query import Found
-from tests.company import Company, free_port
+from tests.company import Company
 from tests.gateways import Script, listening, running, scripted
+from tests.ports import free_port
 from tests.wire.agent import asking, bare, heard, question, refusal_of, rpc, sending
 from tests.wire.analyst import analysing
 from tests.wire.test_revocation_chain import revoke

@@ -11,8 +11,9 @@ from gateway.core.model import Route
 from gateway.core.reasons import Reason
 from gateway.identity.seal import AeadSealer
 from gateway.proxy import sessions
-from tests.company import Company, free_port
+from tests.company import Company
 from tests.gateways import asgi, running
+from tests.ports import free_port
 from tests.wire.ledger import Ledger
 from tests.wire.mcp_calls import answer_of, bare, legacy, open_session, post, record_of, refusal_of, through_gateway
 

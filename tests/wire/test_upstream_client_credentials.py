@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from gateway.core.reasons import Reason
 from gateway.identity import upstream_oauth
-from tests.company import Company, free_port
+from tests.company import Company
 from tests.gateways import running
 from tests.peers.oauth_issuer import oauth_issuer
+from tests.ports import free_port
 from tests.third_party import Tracker, client, served_tracker, tracker_company
 from tests.wire.mcp_calls import answer_of, bare, call, post, refusal_of
 
