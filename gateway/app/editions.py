@@ -62,7 +62,6 @@ class Editions:
         telemetry: Telemetry,
         client: Client,
         signing: Signing,
-        signer: Signer,
     ) -> None:
         self._path = path
         self._client = client
@@ -74,7 +73,7 @@ class Editions:
         self.published = published
         self.state = "ok"
         """``ok``, or why the configuration on disk is not the one in force."""
-        self.current = edition_of(published, signer, telemetry, client)
+        self.current = edition_of(published, signing.first, telemetry, client)
         telemetry.metrics.watch_decisions(memory, lambda: self.current.snapshot.bundle.cuts)
         self.admin = admin_edition(published, telemetry)
         self._count()

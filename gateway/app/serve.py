@@ -17,47 +17,33 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from gateway.app.administering import administer
 from gateway.app.bundles import Bundles
 from gateway.app.editions import Editions, decide_timed, end_unvouched
+from gateway.app.gate import Shared, new_gate
 from gateway.app.identity import STARTING, Identity, Standing
-from gateway.app.ids import new_id
 from gateway.app.jwt_svids import JwtAuthorities
 from gateway.app.listeners import Ports, new_listeners, start
-from gateway.app.parts import PartError, check_bundle_files, sealing_secret
+from gateway.app.parts import PartError, check_bundle_files
 from gateway.app.recounting import recount
 from gateway.app.revoking import Revoking
 from gateway.app.signing import Signing
 from gateway.app.telemetry import Telemetry, open_telemetry
-from gateway.app.third_parties import third_parties
 from gateway.config.settings import Settings
 from gateway.config.watcher import changes
 from gateway.core.audit import CheckpointRecord, encode
 from gateway.core.errors import StoreError
-from gateway.core.model import SpiffeId
-from gateway.identity.flights import owning
-from gateway.identity.jwt_svid import JwtSvids
 from gateway.identity.material import Material
-from gateway.identity.mint_cache import MintCache
-from gateway.identity.seal import AeadSealer, digest_key
-from gateway.proxy.callers import Mesh
 from gateway.proxy.gate import Gate
 from gateway.proxy.health import HealthListener, Readiness
 from gateway.proxy.revoked import Revoked
 from gateway.proxy.standing import drain
-from gateway.proxy.trust_bundle import Document, OwnBundle
-from gateway.proxy.upstream import Upstreams
 from gateway.publish import Published
 from gateway.store.audit import SqlAuditLog
 from gateway.store.audit_file import AuditFile
-from gateway.store.bindings import SqlBindings
 from gateway.store.checkpoint_key import load_or_create
-from gateway.store.handles import SqlHandles
-from gateway.store.live_chains import SqlLiveChains
 from gateway.store.pulse import Pulse
 from gateway.store.revocations import SqlRevocations
 from gateway.store.single_use import SqlSingleUse
 from gateway.store.sql import audit_path
 from gateway.store.state import open_state
-from gateway.store.task_owners import SqlTaskOwners
-from gateway.store.tool_pins import SqlToolPins
 from gateway.store.trust_bundles import SqlTrustBundles
 
 AUDIT_SUSPECT_SECONDS = 10.0
@@ -90,15 +76,14 @@ async def serve(
         state = await _state(settings, stack)
         pulse = Pulse(state)
         signing = Signing(settings, environ, state, telemetry)
-        signer = await signing.start()
-        editions = Editions(path, published, environ, telemetry, lambda: identity.client.current, signing, signer)
+        await signing.start()
+        editions = Editions(path, published, environ, telemetry, lambda: identity.client.current, signing)
         bundles = await _bundles(settings, identity, state, telemetry)
         revoking = await _revoking(settings, state, telemetry, stack)
         authorities = JwtAuthorities(settings, SqlSingleUse(state), telemetry)
         authorities.start()
-        gate = await _gate(
-            editions, identity, environ, audit, (state, pulse), revoking.revoked, telemetry, authorities.verifier, stack
-        )
+        shared = Shared(state, pulse, revoking.revoked, authorities.verifier)
+        gate = await new_gate(editions, identity, environ, audit, shared, telemetry, stack)
         listeners = new_listeners(gate, identity)
         health = HealthListener(lambda: watch.readiness(editions, bundles, revoking.revoked), telemetry.metrics.render)
         ports = await start(settings, listeners, health, stack)
@@ -239,63 +224,9 @@ async def _bundles(settings: Settings, identity: Identity, state: AsyncEngine, t
     return bundles
 
 
-def _own_bundle(settings: Settings, identity: Identity, state: AsyncEngine) -> Document | None:
-    served = settings.federation.own_bundle
-    if not served.serve:
-        return None
-    domain, store = settings.identity.trust_domain, SqlTrustBundles(state)
-    return OwnBundle(domain, served.refresh_hint_seconds, lambda: identity.material, store, time.time).document
-
-
 async def _revoking(settings: Settings, state: AsyncEngine, telemetry: Telemetry, stack: AsyncExitStack) -> Revoking:
     store = SqlRevocations(state, settings.store.path)
     stack.push_async_callback(asyncio.to_thread, store.close)
     revoking = Revoking(store, telemetry)
     await revoking.start()
     return revoking
-
-
-async def _gate(
-    editions: Editions,
-    identity: Identity,
-    environ: Mapping[str, str],
-    audit: SqlAuditLog,
-    store: tuple[AsyncEngine, Pulse],
-    revoked: Revoked,
-    telemetry: Telemetry,
-    jwt_svids: JwtSvids | None,
-    stack: AsyncExitStack,
-) -> Gate:
-    state, pulse = store
-    settings = editions.published.loaded.settings
-    secret = sealing_secret(settings, environ)
-    sealer = AeadSealer(secret)
-    tasks = await stack.enter_async_context(owning())
-    upstreams = Upstreams()
-    stack.push_async_callback(upstreams.close)
-    return Gate(
-        edition=lambda: editions.current,
-        client=lambda: identity.client.current,
-        sealer=sealer,
-        audit=audit,
-        bindings=SqlBindings(state, pulse),
-        live_chains=SqlLiveChains(state),
-        handles=SqlHandles(state),
-        single_use=SqlSingleUse(state),
-        tasks=SqlTaskOwners(state),
-        pins=SqlToolPins(state),
-        revoked=revoked,
-        mint_cache=MintCache(),
-        upstreams=upstreams,
-        third_parties=third_parties(settings, environ, sealer, state, tasks),
-        tracing=telemetry.tracing,
-        metrics=telemetry.metrics,
-        log=telemetry.log,
-        refusals=telemetry.refusals,
-        digest_key=digest_key(secret),
-        clock=time.time,
-        new_id=new_id,
-        own_bundle=_own_bundle(settings, identity, state),
-        jwt_svids=jwt_svids,
-        mesh=Mesh(frozenset(map(SpiffeId, settings.listen.data.mesh)), identity.server.trusts),
-    )

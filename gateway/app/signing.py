@@ -61,17 +61,20 @@ class Signing:
         self._turn: Turn | None = None
         self._turned = float("-inf")
         self._faults = ""
+        self.first: Signer
+        """The signer that the process begins with."""
 
-    async def start(self) -> Signer:
-        """The first signer.
+    async def start(self) -> None:
+        """Have ``first``.
 
         Raises:
             PartError: there is none.
         """
         if self._ring is None:
-            return self.reread(None)
+            self.first = self.reread(None)
+            return
         try:
-            return self._took(await self._ring.turn()).signer
+            self.first = self._took(await self._ring.turn()).signer
         except (StoreError, SigningKeyError) as error:
             raise PartError(f"keys.signing: {_text(error)}") from None
 
