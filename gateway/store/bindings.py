@@ -35,7 +35,8 @@ class SqlBindings:
             StoreError: STORE_UNAVAILABLE; at the latest a second after the store failed, also of a binding seen before.
         """
         known = self._known.get(token_digest)
-        if known is not None and now <= known.token_expires and self._pulse.steady:
+        if known is not None and now <= known.token_expires:
+            await self._pulse.confirm()
             return known
         found = await self._insert_or_read(token_digest, proposed, now)
         self._known.put(token_digest, found)

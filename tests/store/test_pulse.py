@@ -1,9 +1,11 @@
 """The pulse is steady while the database answers, and for a second at most after it stopped."""
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from gateway.core.errors import StoreError
 from gateway.core.ports import Binding
@@ -39,6 +41,34 @@ async def test_it_is_steady_for_a_second_after_each_answer(tmp_path: Path) -> No
         await engine.dispose()
 
 
+async def test_of_many_that_wait_one_asks(tmp_path: Path) -> None:
+    engine, asked = await open_state(f"sqlite:///{tmp_path}/hopgate.db"), []
+    event.listen(engine.sync_engine, "begin", lambda connection: asked.append(1))
+    pulse = Pulse(engine, Clock())
+    try:
+        await asyncio.gather(*(pulse.confirm() for _ in range(40)))
+        assert len(asked) == 1
+        await pulse.confirm()
+        assert len(asked) == 1
+    finally:
+        await engine.dispose()
+
+
+async def test_many_that_wait_for_a_store_that_does_not_answer_wait_once(tmp_path: Path) -> None:
+    path, asked = tmp_path / "hopgate.db", []
+    engine = await open_state(f"sqlite:///{path}", busy_seconds=0.05)
+    event.listen(engine.sync_engine, "begin", lambda connection: asked.append(1))
+    pulse, other = Pulse(engine, Clock()), sqlite3.connect(path, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        told = await asyncio.gather(*(pulse.confirm() for _ in range(40)), return_exceptions=True)
+        assert [type(each) for each in told] == [StoreError] * 40
+        assert len(asked) <= 1
+    finally:
+        other.close()
+        await engine.dispose()
+
+
 async def test_a_binding_seen_before_is_refused_once_the_store_is_gone(tmp_path: Path) -> None:
     path, clock = tmp_path / "hopgate.db", Clock()
     engine = await open_state(f"sqlite:///{path}", busy_seconds=0.05)
@@ -53,7 +83,7 @@ async def test_a_binding_seen_before_is_refused_once_the_store_is_gone(tmp_path:
         with pytest.raises(StoreError):
             await store.bind("d", FIRST, NOW)
         other.execute("ROLLBACK")
-        assert await store.bind("d", FIRST, NOW) == FIRST, "without a pulse the store itself is asked"
+        assert await store.bind("d", FIRST, NOW) == FIRST, "the store is asked again"
         await pulse.beat()
         assert pulse.steady
     finally:
