@@ -1,6 +1,6 @@
 """Whether the state database answers, known within a second, so that what was read before may be used again.
 
-Where that isn't known one asks for all who wait: each asking for itself would only make a slow database slower.
+Doesn't refuse anything itself: whoever finds no pulse waits for an answer, and fails with it.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.core.errors import StoreError
+from gateway.store.shared_question import SharedQuestion
 from gateway.store.state import transaction
 from gateway.store.tables import bindings
 
@@ -30,9 +31,7 @@ class Pulse:
         self._engine = engine
         self._clock = clock
         self._answered = float("-inf")
-        self._failure: StoreError | None = None
-        self._questions = 0
-        self._asking = asyncio.Lock()
+        self._question = SharedQuestion(self._ask)
 
     @property
     def steady(self) -> bool:
@@ -45,33 +44,24 @@ class Pulse:
         Raises:
             StoreError: it does not answer.
         """
-        if self.steady:
-            return
-        before = self._questions
-        async with self._asking:
-            if self._questions == before:
-                await self._ask()
-            elif self._failure is not None:
-                # What another was told who asked since is an answer for this one too.
-                raise StoreError(self._failure.reason, self._failure.detail)
+        if not self.steady:
+            await self._question.answer()
 
     async def beat(self) -> None:
         """Ask once; a failure ends what was known."""
         with suppress(StoreError):
-            async with self._asking:
-                await self._ask()
+            await self._question.answer()
 
     async def _ask(self) -> None:
         # What the answer is worth is dated from before the question.
         asked = self._clock()
-        self._questions += 1
         try:
             async with transaction(self._engine) as connection:
                 await connection.execute(select(bindings.c.txn).limit(1))
-        except StoreError as error:
-            self._answered, self._failure = float("-inf"), error
+        except StoreError:
+            self._answered = float("-inf")
             raise
-        self._answered, self._failure = asked, None
+        self._answered = asked
 
     async def run(self) -> None:
         """Ask until cancelled."""

@@ -5,6 +5,7 @@ What is read serves for a second, since every call asks; what this process wrote
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from sqlalchemy import RowMapping, select, update
@@ -12,6 +13,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.core.pins import Definition, Pin
+from gateway.store.shared_question import SharedQuestion
 from gateway.store.state import transaction
 from gateway.store.tables import tool_pins
 
@@ -26,6 +28,8 @@ class SqlToolPins:
         self._clock = clock
         self._read: dict[str, tuple[float, Mapping[str, Pin]]] = {}
         """Registered servers only, so bounded by the registry."""
+        self._questions: dict[str, SharedQuestion[Mapping[str, Pin]]] = {}
+        """Likewise."""
 
     async def of(self, server: str) -> Mapping[str, Pin]:
         """What is known of the server's tools, by name, at most a second old.
@@ -37,6 +41,11 @@ class SqlToolPins:
         # Also when the clock was set back.
         if 0 <= self._clock() - at < FRESH_SECONDS:
             return known
+        if server not in self._questions:
+            self._questions[server] = SharedQuestion(partial(self._ask, server))
+        return await self._questions[server].answer()
+
+    async def _ask(self, server: str) -> Mapping[str, Pin]:
         async with transaction(self._engine) as connection:
             rows = (await connection.execute(select(tool_pins).where(tool_pins.c.server == server))).mappings().all()
         found = {row["tool"]: _pin(row) for row in rows}
