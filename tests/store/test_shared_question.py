@@ -21,10 +21,16 @@ class Database:
         return self.asked
 
 
+def let_go_once_all_wait(database: Database) -> None:
+    """Behind what is scheduled now."""
+    loop = asyncio.get_running_loop()
+    loop.call_soon(loop.call_soon, database.go.set)
+
+
 async def test_one_asks_for_all() -> None:
     database = Database()
     question = SharedQuestion(database.ask)
-    asyncio.get_running_loop().call_soon(database.go.set)
+    let_go_once_all_wait(database)
     assert await asyncio.gather(*(question.answer() for _ in range(40))) == [1] * 40
     assert await question.answer() == 2, "who comes later asks anew"
 
@@ -33,7 +39,7 @@ async def test_all_are_told_of_a_failure_and_the_next_asks_again() -> None:
     database = Database()
     database.failing = True
     question = SharedQuestion(database.ask)
-    asyncio.get_running_loop().call_soon(database.go.set)
+    let_go_once_all_wait(database)
     told = await asyncio.gather(*(question.answer() for _ in range(40)), return_exceptions=True)
     assert [type(each) for each in told] == [StoreError] * 40
     assert database.asked == 1
