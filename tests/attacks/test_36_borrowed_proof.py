@@ -125,4 +125,4 @@ async def test_a_proxy_exchanges_for_nobody(stage: Stage) -> None:
     for subject in (stage.held, stage.token):
         form = exchange(stage.company, subject)
         reply = await ask(stage.company, "envoy", form, x_forwarded_client_cert=f"Hash=00;URI={AGENT}analyst")
-        assert error_of(reply)[2] == Reason.AGENT_UNREGISTERED
+        assert error_of(reply) == (401, "invalid_client", Reason.FORWARDED_IDENTITY)
