@@ -9,13 +9,21 @@ first came in), ``del_max_depth`` never rises, nothing serves after its end, at 
 from collections import Counter
 from typing import ClassVar
 
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.networks.machine import Networks
 
-TestNetworks = Networks.TestCase
-TestNetworks.settings = settings(stateful_step_count=60)
+SHARES = 8
+"""Searches that the examples are spread over: one of 10,000 keeps gigabytes of what it has tried."""
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_no_gateway_does_what_the_model_forbids(share: int) -> None:
+    """``share`` only counts: every search begins at random."""
+    examples = -(-settings.default.max_examples // SHARES)
+    run_state_machine_as_test(Networks, settings=settings(max_examples=examples, stateful_step_count=60))
 
 
 def test_every_way_is_walked() -> None:
