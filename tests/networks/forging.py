@@ -42,7 +42,8 @@ def forged(token: Known, other: Known, manner: str, edit: str, place: int, at: R
         case "stranger":
             return _signed(changed, header, Signer(generate("ES256")))
         case "other gateway":
-            return _signed(changed, header, elsewhere.signer if elsewhere is not at else Signer(generate("EdDSA")))
+            own = elsewhere.base == claims_of(token.text)["iss"]
+            return _signed(changed, header, Signer(generate("EdDSA")) if own else elsewhere.signer)
         case "other issuer":
             return _signed(changed, header, at.idp if token.kind != "root" else at.signer)
         case "spliced":
