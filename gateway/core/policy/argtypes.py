@@ -81,7 +81,7 @@ def arguments_of(registry: Registry) -> Arguments:
 
 def tool_record(tool: Tool) -> Record:
     """The typed arguments of one tool; empty where it declares none."""
-    root = tool.input_schema or {}
+    root = tool.input_schema or tool.approved_schema or {}
     return _Reading(root).record(root, MAX_DEPTH)
 
 
