@@ -2,6 +2,7 @@
 
 from gateway.protocols.mcp.answers import classify, filter_listing, graceful_end
 from gateway.protocols.mcp.arguments import with_arguments
+from gateway.protocols.mcp.decision import with_decision
 from gateway.protocols.mcp.elicitation import declares_url
 from gateway.protocols.mcp.encode import answer_inbound, encode
 from gateway.protocols.mcp.envelope import era_of_headers
@@ -33,4 +34,5 @@ __all__ = [
     "refuse",
     "related_task",
     "with_arguments",
+    "with_decision",
 ]
