@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -18,7 +20,7 @@ SCOPE = 'principal is Agent, action == Action::"invokeTool", resource is Tool'
 ARGUMENT = "context.args.ledger.pay.amount"
 LEVELS = ("low", "medium", "high")
 Facts = dict[str, Any]
-"""What a mend may change: the agent's attributes, the amount, the purpose."""
+"""What a mend may change: the agent's attributes, the amount, the purpose; ``by`` how much more than it has to."""
 
 NUMBERS = st.integers(-5, 5)
 COMPARED = st.tuples(st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), NUMBERS, st.booleans(), st.booleans())
@@ -47,6 +49,7 @@ SITUATIONS = st.fixed_dictionaries(
         "entry_point": st.booleans(),
         "groups": st.sampled_from([("finance-agents",), ("finance-leads",), ()]),
         "purpose": st.sampled_from([None, "audit"]),
+        "by": st.integers(0, 3),
     }
 )
 
@@ -63,11 +66,11 @@ def subject(atom: str) -> str:
 
 
 MENDS: list[tuple[str, Callable[[Facts, re.Match[str]], Facts]]] = [
-    (r"amount is (-?\d+), needs less than (-?\d+)$", lambda f, m: f | {"amount": int(m[2]) - 1}),
-    (r"amount is (-?\d+), needs at most (-?\d+)$", lambda f, m: f | {"amount": int(m[2])}),
-    (r"amount is (-?\d+), needs more than (-?\d+)$", lambda f, m: f | {"amount": int(m[2]) + 1}),
-    (r"amount is (-?\d+), needs at least (-?\d+)$", lambda f, m: f | {"amount": int(m[2])}),
-    (r"amount is (-?\d+), needs anything but (-?\d+)$", lambda f, m: f | {"amount": int(m[2]) + 1}),
+    (r"amount is (-?\d+), needs less than (-?\d+)$", lambda f, m: f | {"amount": int(m[2]) - 1 - f["by"]}),
+    (r"amount is (-?\d+), needs at most (-?\d+)$", lambda f, m: f | {"amount": int(m[2]) - f["by"]}),
+    (r"amount is (-?\d+), needs more than (-?\d+)$", lambda f, m: f | {"amount": int(m[2]) + 1 + f["by"]}),
+    (r"amount is (-?\d+), needs at least (-?\d+)$", lambda f, m: f | {"amount": int(m[2]) + f["by"]}),
+    (r"amount is (-?\d+), needs anything but (-?\d+)$", lambda f, m: f | {"amount": int(m[2]) + 1 + f["by"]}),
     (r"amount is (-?\d+), needs (-?\d+)$", lambda f, m: f | {"amount": int(m[2])}),
     (
         r'risk_level is "(\w+)", needs anything but "(\w+)"$',
@@ -97,20 +100,16 @@ def mended(facts: Facts, reason: str) -> Facts:
     raise AssertionError(f"it doesn't say what to change: {reason}")
 
 
-@settings(deadline=None)
-@given(ONE_EACH, SITUATIONS)
-def test_changing_what_is_told_as_it_is_told_makes_the_clause_true(kit, firm, atoms, facts):
+def trying(kit, firm, atoms: list[str]) -> Callable[[Facts], list[str] | None]:
+    """The reasons of the near miss in a situation; None where the call is permitted."""
     condition = " && ".join(["context has args.ledger.pay", *atoms])
-    sources = kit.files(f'@id("p") permit ({SCOPE}) when {{ {condition} }};')
-
     # Somebody else keeps the group known.
     planner = structs.replace(firm.agents["planner"], groups=("finance-agents",))
     base = structs.replace(firm, agents={**firm.agents, "planner": planner})
-    compiled = kit.loaded(sources, base)
+    compiled = kit.loaded(kit.files(f'@id("p") permit ({SCOPE}) when {{ {condition} }};'), base)
     actions = {uid: entity for uid, entity in compiled.world.registered.items() if uid.type == "Action"}
 
     def tried(facts: Facts) -> list[str] | None:
-        """The reasons of the near miss; None where the call is permitted."""
         agent = structs.replace(
             firm.agents["analyst"],
             **{name: facts[name] for name in ("risk_level", "capabilities", "entry_point", "groups")},
@@ -124,13 +123,32 @@ def test_changing_what_is_told_as_it_is_told_makes_the_clause_true(kit, firm, at
         (line,) = near_misses(hop, bundle, registry)
         return line.removeprefix("permit `p` failed: ").split("; ")
 
+    return tried
+
+
+@settings(deadline=None)
+@given(ONE_EACH, SITUATIONS)
+def test_changing_what_is_told_as_it_is_told_makes_the_clause_true(kit, firm, atoms, facts):
+    tried = trying(kit, firm, atoms)
     reasons = tried(facts)
     for _ in atoms:
         if reasons is None:
             return
         facts = mended(facts, reasons[0])
         left = tried(facts)
-        assert left is None or reasons[0] not in left
-        assert left is None or set(left) >= set(reasons[1:3])
+        assert left is None or left == reasons[1:]
         reasons = left
     assert reasons is None
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["when", "unless"])
+@pytest.mark.parametrize("literal_first", [False, True])
+@pytest.mark.parametrize("op", ["<", "<=", ">", ">=", "==", "!="])
+def test_every_comparison_is_told_as_it_is(kit, firm, op, literal_first, turned):
+    text = f"0 {op} {ARGUMENT}" if literal_first else f"{ARGUMENT} {op} 0"
+    tried = trying(kit, firm, [negated(text, turned)])
+    agent = {"risk_level": "low", "capabilities": (), "entry_point": False, "groups": (), "purpose": None}
+    for amount, by in product((-2, -1, 0, 1, 2), (0, 1, 5)):
+        facts = {**agent, "amount": amount, "by": by}
+        reasons = tried(facts)
+        assert reasons is None or tried(mended(facts, reasons[0])) is None
