@@ -15,11 +15,14 @@ from gateway.config.issuer_settings import IssuerSettings
 from gateway.config.load import Loaded, load
 from gateway.config.problems import Problem, Problems
 from gateway.core.administration import FOLDER, AdminBundle, compile_admin
+from gateway.core.errors import StoreError
+from gateway.core.pins import typed_by
 from gateway.core.policy.bundle import Bundle, compile_bundle
 from gateway.core.policy.kernel import kernel_problems
 from gateway.core.policy.source import Problem as PolicyProblem
 from gateway.core.scope import Sources
 from gateway.core.snapshot import Snapshot
+from gateway.store.approved_tools import approved_tools
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -37,8 +40,21 @@ def publish(path: Path, environ: Mapping[str, str], generation: int, digest_key:
 
     ``digest_key`` keys the digests of sensitive argument values in records; None leaves such values out.
     """
-    loaded = load(path, environ)
+    loaded = load_typed(path, environ)
     return loaded if isinstance(loaded, Problems) else compile_loaded(loaded, generation, digest_key)
+
+
+def load_typed(path: Path, environ: Mapping[str, str]) -> Loaded | Problems:
+    """The configuration that begins at ``path``, with argument types of the tool definitions approved in its store."""
+    loaded = load(path, environ)
+    if isinstance(loaded, Problems):
+        return loaded
+    try:
+        approved = approved_tools(loaded.settings.store.path)
+    except StoreError as error:
+        hint = "argument types of policies come from it; mend the store, or correct its URL"
+        return Problems((Problem(str(path), 0, "store.url", error.detail, hint),))
+    return msgspec.structs.replace(loaded, registry=typed_by(loaded.registry, approved))
 
 
 def compile_loaded(loaded: Loaded, generation: int, digest_key: bytes | None) -> Published | Problems:

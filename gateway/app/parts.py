@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from gateway.app.peers import assertions_of, check_bundles
 from gateway.config.issuer_settings import IssuerSettings
 from gateway.config.jwt_svid_settings import JwtSvidSettings
-from gateway.config.load import load
 from gateway.config.problems import Problem, Problems
 from gateway.config.secret_references import SecretError, read_or_create, resolve
 from gateway.config.settings import Settings
@@ -38,7 +37,7 @@ from gateway.identity.signer import Signer, generate_key_pem, load_signer
 from gateway.identity.signing_key import SigningKeyError
 from gateway.identity.tokens import TrustedIssuer
 from gateway.proxy.webhook_client import Webhooks
-from gateway.publish import Published, compile_loaded
+from gateway.publish import Published, compile_loaded, load_typed
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -53,7 +52,7 @@ def prepare(path: Path, environ: Mapping[str, str], generation: int = 1) -> Publ
     Raises:
         PartError: the sealing secret can't be had.
     """
-    loaded = load(path, environ)
+    loaded = load_typed(path, environ)
     if isinstance(loaded, Problems):
         return loaded
     return compile_loaded(loaded, generation, digest_key(sealing_secret(loaded.settings, environ)))

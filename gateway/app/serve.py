@@ -15,6 +15,7 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.app.administering import administer
+from gateway.app.approvals import follow_approvals
 from gateway.app.bundles import Bundles
 from gateway.app.editions import Editions, decide_timed, end_unvouched
 from gateway.app.gate import Shared, new_gate
@@ -100,6 +101,7 @@ async def serve(
                 tasks.create_task(signing.run(lambda signer, distrusted: editions.sign_with(gate, signer, distrusted))),
                 tasks.create_task(authorities.run()),
                 tasks.create_task(_watch_time(editions, gate)),
+                tasks.create_task(follow_approvals(lambda: editions.current.snapshot, gate.pins, control.reload)),
                 tasks.create_task(_follow(editions, identity, authorities, gate, control.reload)),
             ]
             watch.serving = True

@@ -20,8 +20,10 @@ from gateway.cli.options import config_file
 from gateway.config.load import Loaded, load
 from gateway.config.problems import Problems
 from gateway.core.errors import StoreError
-from gateway.core.pins import UNSEEN, Definition, Pin, approved_digest, quarantined
+from gateway.core.pins import UNSEEN, Approved, Definition, Pin, approved_digest, quarantined, typed_by
 from gateway.core.registry import Tool
+from gateway.publish import compile_loaded
+from gateway.store.approved_tools import approved_tools
 from gateway.store.state import open_state
 from gateway.store.tool_pins import SqlToolPins
 
@@ -93,7 +95,8 @@ def diff(path: Path, name: str) -> None:
 def approve(path: Path, name: str, digest: str) -> None:
     """Approve the definition that DIGEST names: the one that waits, or again the approved one, which drops the other.
 
-    The digest is asked for so that nothing is approved but what was looked at.
+    The digest is asked for so that nothing is approved but what was looked at. A definition that policies which read
+    the tool's arguments would not load with is refused, and they are listed.
     """
     loaded = _loaded(path)
     tool, pin = _one(loaded, name)
@@ -102,7 +105,23 @@ def approve(path: Path, name: str, digest: str) -> None:
         raise ToolsError(f"{name} has no definition with this digest; see hopgate tools list")
     if tool.pin is not None and tool.pin != digest:
         raise ToolsError(f"{name} is pinned by the registry; change its pin there to {digest}")
+    broken = _broken_by(loaded, tool, chosen)
+    if broken:
+        raise ToolsError("\n".join((f"{name} is not approved: policies would not load with its arguments", *broken)))
     _with_store(loaded, lambda pins: pins.approve(tool.server, tool.name, chosen))
+
+
+def _broken_by(loaded: Loaded, tool: Tool, chosen: Definition) -> list[str]:
+    """What would be wrong with the policies if the definition were the approved one, and isn't now."""
+    approved = _told(lambda: approved_tools(loaded.settings.store.path))
+    before, after = (_problems(loaded, typed) for typed in (approved, {**approved, (tool.server, tool.name): chosen}))
+    return [problem for problem in after if problem not in before]
+
+
+def _problems(loaded: Loaded, approved: Approved) -> list[str]:
+    typed = msgspec.structs.replace(loaded, registry=typed_by(loaded.registry, approved), warnings=())
+    found = compile_loaded(typed, 0, None)
+    return [str(problem) for problem in found.errors] if isinstance(found, Problems) else []
 
 
 def _loaded(path: Path) -> Loaded:
@@ -120,8 +139,12 @@ def _with_store(loaded: Loaded, ask: Callable[[SqlToolPins], Awaitable[T]]) -> T
         finally:
             await engine.dispose()
 
+    return _told(lambda: asyncio.run(run()))
+
+
+def _told(ask: Callable[[], T]) -> T:
     try:
-        return asyncio.run(run())
+        return ask()
     except StoreError as error:
         raise ToolsError(error.detail) from None
 

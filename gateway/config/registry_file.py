@@ -216,7 +216,10 @@ class ToolEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     input_schema: Annotated[
         Mapping[str, Any] | None,
-        Meta(description="JSON Schema of the approved arguments; the types that policies see come from it alone."),
+        Meta(
+            description="JSON Schema of the approved arguments: types that policies see come from it, or, where it is "
+            "not set, from the approved definition."
+        ),
     ] = None
     sensitive: Annotated[Labels, Meta(description="Arguments whose values are recorded as a keyed digest only.")] = ()
     environment: Annotated[Label | None, Meta(description="Where it runs; its server's where not set.")] = None

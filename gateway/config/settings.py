@@ -201,7 +201,11 @@ class RouteSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = False
     explain: Annotated[
         bool,
-        Meta(description="Whether a denial tells the caller which permits it missed, and by what. It shows policies."),
+        Meta(
+            description="Whether the caller is told why: a denial's policies with the values that they read, or the "
+            "permits that it missed, and by what; and what permitted a call, in MCP's `_meta` and A2A's `metadata` of "
+            "the answer, as `hopgate/decision`. It shows policies and attributes."
+        ),
     ] = False
 
 

@@ -85,7 +85,7 @@ class Route(Struct, frozen=True):
     record_arguments: bool = False
     """Whether call arguments are recorded in the clear."""
     explain: bool = False
-    """Whether a denial tells the caller which permits it missed, and by what."""
+    """Whether the caller is told which policies decided, by which values, and which permits a denial missed."""
 
 
 class User(Struct, frozen=True):

@@ -5,13 +5,14 @@ it. So a changed definition puts the tool in quarantine, unlisted and uncallable
 Decides; doesn't store, list or alert.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.core.audit.canonical import canonical, digest
-from gateway.core.registry import Tool
+from gateway.core.registry import Registry, Tool
 
 PINNED = ("name", "description", "inputSchema", "outputSchema", "annotations")
 """What a pin covers of a listed tool."""
@@ -60,3 +61,29 @@ def quarantined(tool: Tool, pin: Pin, *, first_use: bool) -> bool:
     if approved is None and not first_use:
         return True
     return pin.found is not None and pin.found.digest != approved
+
+
+Approved = Mapping[tuple[str, str], Definition]
+"""Approved definitions by server and tool."""
+
+
+def schema_of(definition: Definition) -> Mapping[str, Any] | None:
+    """The JSON Schema of the tool's arguments in an approved definition; None where it has none."""
+    found = json.loads(definition.document)
+    schema = found.get("inputSchema") if isinstance(found, dict) else None
+    return schema if isinstance(schema, dict) else None
+
+
+def typed_by(registry: Registry, approved: Approved) -> Registry:
+    """The registry with the argument schemas of approved definitions, for tools whose own it doesn't hold.
+
+    A definition that isn't the one which the registry pins says nothing.
+    """
+    servers = dict(registry.servers)
+    for (server, name), definition in approved.items():
+        tool = registry.tool(server, name)
+        if tool is None or tool.input_schema is not None or tool.pin not in (None, definition.digest):
+            continue
+        typed = structs.replace(tool, approved_schema=schema_of(definition))
+        servers[server] = structs.replace(servers[server], tools={**servers[server].tools, name: typed})
+    return structs.replace(registry, servers=servers)

@@ -101,7 +101,9 @@ class Tool(Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...]
     """Scopes that a call needs; ``<server>/<tool>`` by default."""
     input_schema: Mapping[str, Any] | None = None
-    """The approved JSON Schema of its arguments: the only source of Cedar argument types."""
+    """The JSON Schema of its arguments that people registered: the source of Cedar argument types where it is given."""
+    approved_schema: Mapping[str, Any] | None = None
+    """That of its approved definition (``core.pins``): their source otherwise. Nothing else is one."""
     sensitive: tuple[str, ...] = ()
     """Argument names whose values are recorded as a keyed digest only."""
     pin: str | None = None

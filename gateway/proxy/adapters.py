@@ -66,6 +66,10 @@ class Adapter(Protocol):
         """The list cut to ``keep``, and what was hidden."""
         ...
 
+    def explained(self, value: Any, told: Mapping[str, Any] | None) -> Any:
+        """A message of the answer with what is told of its decision; None: nothing, whatever the upstream says."""
+        ...
+
     def present(self, call: Call, value: Any) -> Shown:
         """A message of the answer as the client's binding has it."""
         ...
@@ -124,6 +128,10 @@ class McpAdapter:
         """See ``protocols.mcp.filter_listing``."""
         return mcp.filter_listing(call, listing.value, keep)
 
+    def explained(self, value: Any, told: Mapping[str, Any] | None) -> Any:
+        """In the result's ``_meta``."""
+        return mcp.with_decision(value, told)
+
     def present(self, call: Call, value: Any) -> Shown:
         """As it is."""
         return Shown(value)
@@ -179,6 +187,10 @@ class A2aAdapter:
     def filter_listing(self, call: Call, listing: Listing, keep: Container[str]) -> tuple[Any, tuple[str, ...]]:
         """See ``protocols.a2a.filter_listing``."""
         return a2a.filter_listing(listing.value, keep)
+
+    def explained(self, value: Any, told: Mapping[str, Any] | None) -> Any:
+        """In the metadata of the task, message or update."""
+        return a2a.with_decision(value, told)
 
     def present(self, call: Call, value: Any) -> Shown:
         """As it is by JSON-RPC; else see ``protocols.a2a.bare``."""

@@ -8,6 +8,7 @@ from gateway.core.audit import DecisionRecord
 from gateway.core.model import Decision
 from gateway.core.registry import Upstream
 from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.told import ARGUMENTS, policies_told
 from gateway.telemetry import semconv
 
 
@@ -31,6 +32,7 @@ def observe(gate: Gate, passage: Passage, decision: Decision, record: DecisionRe
             semconv.HOPGATE_REASON: record.reason,
             semconv.HOPGATE_POLICY_IDS: [policy.id for policy in decision.policies],
             semconv.HOPGATE_MATCHED: _matched(decision),
+            semconv.HOPGATE_DETERMINING: _determining(decision),
             semconv.HOPGATE_BUNDLE: decision.bundle,
             semconv.HOPGATE_PROTOCOL: call.protocol,
             semconv.HOPGATE_ROUTE: hop.route.path,
@@ -57,6 +59,12 @@ def observe(gate: Gate, passage: Passage, decision: Decision, record: DecisionRe
     )
 
 
+def _determining(decision: Decision) -> list[str]:
+    """Each policy with its values as JSON, without argument values unless the route records them."""
+    told = policies_told(decision, arguments=decision.hop.route.record_arguments)
+    return [msgspec.json.encode(each).decode() for each in told]
+
+
 def _matched(decision: Decision) -> list[str]:
     """What the policies read, without argument values unless the route records them."""
     shown = decision.hop.route.record_arguments
@@ -65,6 +73,6 @@ def _matched(decision: Decision) -> list[str]:
             f"{match.path}={msgspec.json.encode(match.value).decode()}"
             for policy in decision.policies
             for match in policy.matched
-            if shown or not match.path.startswith("context.args")
+            if shown or not match.path.startswith(ARGUMENTS)
         }
     )

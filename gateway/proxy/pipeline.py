@@ -29,6 +29,7 @@ from gateway.core.reasons import Reason
 from gateway.identity.mint_cache import Signed
 from gateway.protocols.base import Incoming
 from gateway.proxy import (
+    arguments,
     callers,
     cards,
     chains,
@@ -110,7 +111,8 @@ class Pipeline:
         exchange = passage.exchange
         body = await exchange.read_body(passage.limits.body_bytes, passage.limits.body_seconds)
         with gate.metrics.stage("parse"):
-            call = passage.call = adapter.parse(msgspec.structs.replace(incoming, body=body), route, snapshot)
+            call = adapter.parse(msgspec.structs.replace(incoming, body=body), route, snapshot)
+            call = passage.call = arguments.completed(call, snapshot)
         with gate.metrics.stage("chain"):
             chain = await chains.chain_of(gate, passage, route)
         await self._check_owned(passage, route, call, chain)

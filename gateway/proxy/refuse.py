@@ -18,6 +18,7 @@ from gateway.proxy.adapters import adapter_of
 from gateway.proxy.edition import Edition
 from gateway.proxy.exchange import Answer, Listener
 from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.told import decision_told
 from gateway.proxy.wellknown import metadata_path
 from gateway.telemetry import semconv
 
@@ -125,8 +126,10 @@ def _refusal(gate: Gate, passage: Passage, error: HopError) -> Refusal:
 
 
 def _explanation(passage: Passage, decision: Ask | Deny) -> Mapping[str, object]:
-    """Which rules decided; where the route allows it also which permits were missed, and by what."""
+    """Which rules decided; where the route allows it also by which values, or which permits were missed, by what."""
     found: dict[str, object] = {"policies": [policy.id for policy in decision.policies]}
+    if decision.hop.route.explain and decision.policies:
+        found["decision"] = decision_told(decision)
     if decision.hop.route.explain and isinstance(decision, Deny) and decision.reason is Reason.NO_PERMIT:
         found["near_misses"] = list(near_misses(decision.hop, passage.snapshot.bundle, passage.snapshot.registry))
     return found

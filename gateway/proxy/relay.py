@@ -25,6 +25,7 @@ from gateway.proxy.exchange import Headers
 from gateway.proxy.gate import Gate, Passage
 from gateway.proxy.resumption import seal_event
 from gateway.proxy.rounds import Asked, Place, State, seal_request, seal_state, with_state
+from gateway.proxy.told import decision_told
 from gateway.proxy.upstream import UpstreamAnswer
 
 LISTED_AT_ONCE = 50
@@ -86,7 +87,7 @@ class Relay:
         taken = await self._take(value)
         if taken is None:
             return None
-        shown = self._adapter.present(self.hop.call, taken)
+        shown = self._adapter.present(self.hop.call, self._explained(taken))
         self._bytes += len(dump_json(shown.value))
         return shown
 
@@ -100,6 +101,11 @@ class Relay:
             await self._stray(classified)
             return None
         return await self._shown(classified)
+
+    def _explained(self, value: Any) -> Any:
+        """The message with what the route tells of its decision: in MCP's answer, in A2A's first event."""
+        tells = self.hop.route.explain and (self.protocol == "mcp" or self._events == 1)
+        return self._adapter.explained(value, decision_told(self._grant.permit) if tells else None)
 
     async def _is_callers(self, value: Any) -> bool:
         """Whether the message is about no task of somebody else's."""
@@ -137,7 +143,7 @@ class Relay:
         if taken is None or (self.protocol == "mcp" and not self.ended):
             raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the body is not the answer to the request")
         self.ended = True
-        shown = self._adapter.present(self.hop.call, taken)
+        shown = self._adapter.present(self.hop.call, self._explained(taken))
         body = dump_json(shown.value)
         self._bytes += len(body)
         return status if shown.status is None else shown.status, body

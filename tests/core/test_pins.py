@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from gateway.core.pins import PINNED, UNSEEN, Definition, Pin, definition_of, quarantined
-from gateway.core.registry import Tool
+from gateway.core.pins import PINNED, UNSEEN, Definition, Pin, definition_of, quarantined, typed_by
+from gateway.core.registry import Registry, Server, Tool, Upstream
 
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(),
@@ -61,3 +62,27 @@ def test_the_digest_is_that_of_canonical_json() -> None:
 def test_quarantine(pin: str | None, known: Pin, first_use: bool, strict: bool) -> None:
     assert quarantined(tool(pin), known, first_use=True) == first_use
     assert quarantined(tool(pin), known, first_use=False) == strict
+
+
+def typed(listed: object, **changes: object) -> object:
+    """``approved_schema`` of a tool whose approved definition is ``listed``."""
+    tool = Tool(server="s", name="t", risk_level="low", environment="test", scopes=("s/t",))
+    upstream = Upstream("https://127.0.0.1:1/", None)
+    tools = {"t": structs.replace(tool, **changes)}
+    server = Server(name="s", team="x", environment="test", upstream=upstream, tools=tools)
+    registry = Registry(
+        people={}, agents={}, servers={"s": server}, models={}, teams=frozenset(), by_spiffe_id={}, by_audience={}
+    )
+    approved = {("s", "t"): definition_of(listed), ("gone", "t"): definition_of(listed)}
+    return typed_by(registry, approved).servers["s"].tools["t"].approved_schema
+
+
+def test_types_come_from_the_approved_definition_unless_the_registry_says_them() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    listed = {"name": "t", "inputSchema": schema}
+    assert typed(listed) == schema
+    assert typed(listed, pin=definition_of(listed).digest) == schema
+    assert typed(listed, pin="sha256:" + "0" * 64) is None
+    assert typed(listed, input_schema={"type": "object"}) is None
+    assert typed({"name": "t"}) is None
+    assert typed({"name": "t", "inputSchema": []}) is None

@@ -201,6 +201,9 @@ async def test_one_trace_spans_person_planner_analyst_and_ledger(company: Compan
         }.items()
     )
     assert attributes(to_ledger)[semconv.HOPGATE_POLICY_IDS] == ["finance-read"]
+    [policy] = map(json.loads, found[semconv.HOPGATE_DETERMINING])
+    assert (policy["id"], policy["tier"], policy["effect"]) == ("finance-read", "teams", "permit")
+    assert policy["matched"]["principal.risk_level"] == "low"
     assert attributes(to_ledger)[semconv.HOPGATE_ACTORS] == [
         "spiffe://demo.test/agent/planner",
         "spiffe://demo.test/agent/analyst",
@@ -234,6 +237,8 @@ async def test_argument_values_are_told_where_the_route_records_them(company: Co
         await collector.all_of(company)
     matched = attributes(collector.named("tools/call pay"))[semconv.HOPGATE_MATCHED]
     assert "context.args.ledger.pay.amount=918273645" in matched
+    [policy] = map(json.loads, attributes(collector.named("tools/call pay"))[semconv.HOPGATE_DETERMINING])
+    assert policy["matched"]["context.args.ledger.pay.amount"] == 918273645
 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])

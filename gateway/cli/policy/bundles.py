@@ -9,10 +9,10 @@ import click
 import msgspec
 
 from gateway.cli import render
-from gateway.config.load import Loaded, load
+from gateway.config.load import Loaded
 from gateway.config.policy_files import read_policies
 from gateway.config.problems import Problem, Problems
-from gateway.publish import Published, compile_loaded
+from gateway.publish import Published, compile_loaded, load_typed
 
 Format = Literal["text", "json"]
 DENIED, INVALID = 2, 3
@@ -44,7 +44,7 @@ def loaded(config: Path) -> Loaded:
     Raises:
         PolicyCommandError: it has errors.
     """
-    found = load(config, os.environ)
+    found = load_typed(config, os.environ)
     if isinstance(found, Problems):
         raise PolicyCommandError("\n".join(map(str, found.errors)))
     return found

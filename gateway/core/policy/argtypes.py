@@ -1,25 +1,30 @@
 """Cedar types of tool arguments, from the approved JSON Schema of each registered tool.
 
 ``context.args.<server>.<tool>.<name>``: strings, integers, booleans, arrays of these, and objects of
-these to a limited depth. What has no such type (numbers, ``$ref``, unions, reserved names) is not
-typed: policies can't speak of it, and it passes untouched.
+these to a limited depth. What has no such type (numbers, unions, reserved names) is not typed: policies
+can't speak of it, and it passes untouched.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.core.policy.footprint import Read
+from gateway.core.policy.json_schema import plain
 from gateway.core.policy.render import quoted
 from gateway.core.policy.syntax import Path
 from gateway.core.registry import Registry, Tool
 
 MAX_DEPTH = 4
 """Objects within a tool's arguments that are still typed."""
+MOST_FIELDS = 1024
+"""Typed members of one tool, at all depths: references could multiply without end. Those beyond aren't typed."""
+MIN_LONG, MAX_LONG = -(2**63), 2**63 - 1
 
 ScalarName = Literal["String", "Long", "Bool"]
 _SCALARS: dict[str, ScalarName] = {"string": "String", "integer": "Long", "boolean": "Bool"}
+_PYTHON: dict[ScalarName, type] = {"String": str, "Long": int, "Bool": bool}
 _ARGS = "type Args = {};"
 
 
@@ -50,6 +55,15 @@ class Field(Struct, frozen=True):
 
     type: ArgType
     required: bool
+    default: Any = None
+    """What the server takes where it is absent: a value of the type, or None for no such declaration."""
+    null: bool = False
+    """Whether it has to be sent, and absence is spelled null."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether every call that fits has a value for it."""
+        return self.required or self.default is not None
 
 
 Arguments = Mapping[str, Mapping[str, Record]]
@@ -67,7 +81,8 @@ def arguments_of(registry: Registry) -> Arguments:
 
 def tool_record(tool: Tool) -> Record:
     """The typed arguments of one tool; empty where it declares none."""
-    return _record(tool.input_schema or {}, MAX_DEPTH)
+    root = tool.input_schema or tool.approved_schema or {}
+    return _Reading(root).record(root, MAX_DEPTH)
 
 
 def field_at(arguments: Arguments, path: Path) -> Field | None:
@@ -80,6 +95,30 @@ def field_at(arguments: Arguments, path: Path) -> Field | None:
         found = record.fields.get(name) if isinstance(record, Record) else None
         record = None if found is None else found.type
     return found
+
+
+def uncertain(arguments: Arguments, read: Read) -> Path | None:
+    """The first argument of a read that a call may leave out, without a default to stand for it; None for none."""
+    for length in range(3, len(read.path) + 1):
+        field = field_at(arguments, read.path[:length])
+        if field is not None and not field.certain:
+            return read.path[:length]
+    if not read.whole:
+        return None
+    if len(read.path) > 2:
+        found = field_at(arguments, read.path)
+        return None if found is None else _open(found.type, read.path)
+    below = {(server, tool): record for server, tools in arguments.items() for tool, record in tools.items()}
+    opened = (_open(record, at) for at, record in below.items() if at[: len(read.path)] == read.path)
+    return next((path for path in opened if path is not None), None)
+
+
+def _open(kind: ArgType, path: Path) -> Path | None:
+    for name, field in kind.fields.items() if isinstance(kind, Record) else ():
+        found = _open(field.type, (*path, name)) if field.certain else (*path, name)
+        if found is not None:
+            return found
+    return None
 
 
 def kept(arguments: Arguments, reads: Iterable[Read]) -> Arguments:
@@ -110,50 +149,75 @@ def schema_with(schema: str, arguments: Arguments) -> str:
     return schema.replace(_ARGS, f"type Args = {{{', '.join(servers)}}};")
 
 
-def _record(schema: Mapping[str, Any], depth: int) -> Record:
-    properties = schema.get("properties")
-    properties = properties if isinstance(properties, Mapping) else {}
-    required = schema.get("required")
-    required = required if isinstance(required, list | tuple) else ()
-    fields: dict[str, Field] = {}
-    for name, declared in properties.items():
-        typed = None if _reserved(name) else _typed(declared, depth)
-        if typed is not None:
-            fields[name] = Field(typed[0], name in required and not typed[1])
-    return Record(fields, frozenset(properties))
+class _Reading:
+    """Reads the schema of one tool's arguments."""
 
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._left = MOST_FIELDS
 
-def _typed(schema: Any, depth: int) -> tuple[ArgType, bool] | None:
-    """The type and whether null is allowed; None for what can't be typed."""
-    schema, nullable = _without_null(schema)
-    if not isinstance(schema, Mapping) or "$ref" in schema:
+    def record(self, schema: Mapping[str, Any], depth: int) -> Record:
+        """The members that ``schema`` declares; ``depth`` is how many objects deep types still go."""
+        properties = schema.get("properties")
+        properties = properties if isinstance(properties, Mapping) else {}
+        required = schema.get("required")
+        required = required if isinstance(required, list | tuple) else ()
+        fields: dict[str, Field] = {}
+        for name, declared in properties.items():
+            field = None if _reserved(name) else self._field(declared, name in required, depth)
+            if field is not None:
+                fields[name] = field
+        return Record(fields, frozenset(properties))
+
+    def _field(self, declared: Any, required: bool, depth: int) -> Field | None:
+        """None for what can't be typed."""
+        found = plain(declared, self._root)
+        kind = None if found is None or self._left <= 0 else self._type(found.kind, found.schema, depth)
+        if found is None or kind is None:
+            return None
+        self._left -= 1
+        default = found.default if _is_of(found.default, kind) else None
+        return Field(kind, required and not found.nullable, default, required and found.nullable)
+
+    def _type(self, kind: str, schema: Mapping[str, Any], depth: int) -> ArgType | None:
+        if kind in _SCALARS:
+            return Scalar(_SCALARS[kind])
+        if kind == "array":
+            items = plain(schema.get("items"), self._root)
+            scalar = items is not None and not items.nullable and items.kind in _SCALARS
+            return SetOf(Scalar(_SCALARS[items.kind])) if items is not None and scalar else None
+        if kind == "object" and depth > 1 and isinstance(schema.get("properties"), Mapping):
+            return self.record(schema, depth - 1)
         return None
-    kind = schema.get("type")
-    if not isinstance(kind, str):
-        return None
-    if kind in _SCALARS:
-        return Scalar(_SCALARS[kind]), nullable
-    if kind == "array":
-        items = schema.get("items")
-        item = items.get("type") if isinstance(items, Mapping) else None
-        return (SetOf(Scalar(_SCALARS[item])), nullable) if isinstance(item, str) and item in _SCALARS else None
-    if kind == "object" and depth > 1 and isinstance(schema.get("properties"), Mapping):
-        return _record(schema, depth - 1), nullable
-    return None
 
 
-def _without_null(schema: Any) -> tuple[Any, bool]:
-    """The schema's only alternative to null, written as a type list or as ``anyOf``."""
-    if not isinstance(schema, Mapping):
-        return schema, False
-    kinds = schema.get("type")
-    if isinstance(kinds, list | tuple) and "null" in kinds and len(kinds) == 2:
-        return {**schema, "type": next(kind for kind in kinds if kind != "null")}, True
-    choices = schema.get("anyOf")
-    null = {"type": "null"}
-    if "type" not in schema and isinstance(choices, list | tuple) and null in choices and len(choices) == 2:
-        return next((choice for choice in choices if choice != null), None), True
-    return schema, False
+def is_scalar(value: Any, kind: Scalar) -> bool:
+    """Whether a JSON value is one that Cedar's type holds: no number for a truth value, 64 bits, whole Unicode."""
+    if type(value) is not _PYTHON[kind.name]:
+        return False
+    if isinstance(value, str):
+        return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
+    return isinstance(value, int) and MIN_LONG <= value <= MAX_LONG
+
+
+def _is_of(value: Any, kind: ArgType) -> bool:
+    """Whether a default is of the type; members of objects as far as they are typed."""
+    match kind:
+        case Scalar():
+            return is_scalar(value, kind)
+        case SetOf(of=of):
+            return isinstance(value, list | tuple) and all(is_scalar(item, of) for item in value)
+        case Record(fields=fields):
+            return (
+                isinstance(value, Mapping)
+                and all(name in kind.declared for name in value)
+                and all(
+                    _is_of(value[name], field.type)
+                    if value.get(name) is not None
+                    else not field.required or field.default is not None
+                    for name, field in fields.items()
+                )
+            )
 
 
 def _reserved(name: str) -> bool:
@@ -178,7 +242,7 @@ def _kept(record: Record, reads: frozenset[Read]) -> Record:
         below = _below(reads, name)
         if below:
             inner = _kept(field.type, below) if isinstance(field.type, Record) else field.type
-            fields[name] = Field(inner, field.required)
+            fields[name] = structs.replace(field, type=inner)
     return Record(fields, record.declared)
 
 
@@ -190,5 +254,5 @@ def described(kind: ArgType) -> str:
         case SetOf(of=of):
             return f"Set<{of.name}>"
         case Record(fields=fields):
-            members = (f"{quoted(name)}{'' if f.required else '?'}: {described(f.type)}" for name, f in fields.items())
+            members = (f"{quoted(name)}{'' if f.certain else '?'}: {described(f.type)}" for name, f in fields.items())
             return f"{{{', '.join(members)}}}"

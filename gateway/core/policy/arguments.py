@@ -2,18 +2,15 @@
 
 An argument that no policy reads is not looked at. Where a policy does read some of a tool's arguments,
 the call must fit: right types, required ones present, no undeclared names (an upstream might take an
-undeclared spelling for the declared one).
+undeclared spelling for the declared one). What is left to a declared default is decided as that default, and sent.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.core.policy.argtypes import ArgType, Arguments, Record, Scalar, ScalarName, SetOf
+from gateway.core.policy.argtypes import MAX_LONG, MIN_LONG, ArgType, Arguments, Field, Record, Scalar, SetOf, is_scalar
 from gateway.core.policy.values import Value
 from gateway.core.registry import Tool
-
-_MIN_LONG, _MAX_LONG = -(2**63), 2**63 - 1
-_PYTHON: dict[ScalarName, type] = {"String": str, "Long": int, "Bool": bool}
 
 
 class ArgumentsError(ValueError):
@@ -32,7 +29,37 @@ def context_args(kept: Arguments, tool: Tool, sent: Mapping[str, Any] | None) ->
     record = tools.get(tool.name)
     if record is None:
         return {tool.server: {}}
-    return {tool.server: {tool.name: _fit_record(sent or {}, record, "")}}
+    return {tool.server: {tool.name: _fit_record(_filled(sent or {}, record), record, "")}}
+
+
+def filled(kept: Arguments, tool: Tool, sent: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments to decide about and to send: ``sent``, with the declared defaults of those that policies read.
+
+    Null is absence: it gives way to the default, and without one it isn't sent, unless the server has to be sent
+    something. What doesn't fit stays as it is, for ``context_args`` to refuse. ``sent`` itself where nothing changes.
+    """
+    record = kept.get(tool.server, {}).get(tool.name)
+    return sent if record is None else _filled(sent, record)
+
+
+def _filled(sent: Any, kind: ArgType) -> Any:
+    if not isinstance(kind, Record) or not isinstance(sent, Mapping):
+        return sent
+    result, changed = dict(sent), False
+    for name, field in kind.fields.items():
+        value = result.get(name)
+        whole = _filled(_defaulted(value, field), field.type)
+        if whole is None and name in result and not field.required and not field.null:
+            del result[name]
+            changed = True
+        elif whole is not value:
+            result[name] = whole
+            changed = True
+    return result if changed else sent
+
+
+def _defaulted(value: Any, field: Field) -> Any:
+    return field.default if value is None else value
 
 
 def _fit_record(sent: Any, record: Record, path: str) -> Mapping[str, Value]:
@@ -66,13 +93,13 @@ def _fit(value: Any, kind: ArgType, path: str) -> Value:
 
 
 def _fit_scalar(value: Any, kind: Scalar, path: str) -> Value:
-    if type(value) is not _PYTHON[kind.name]:
-        raise ArgumentsError(f"argument `{path}` must be of type {kind.name}")
-    if isinstance(value, int) and not _MIN_LONG <= value <= _MAX_LONG:
+    if is_scalar(value, kind):
+        return value
+    if isinstance(value, int) and kind.name == "Long" and not MIN_LONG <= value <= MAX_LONG:
         raise ArgumentsError(f"argument `{path}` is outside the 64-bit integers")
-    if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+    if isinstance(value, str) and kind.name == "String":
         raise ArgumentsError(f"argument `{path}` has a lone surrogate")
-    return value
+    raise ArgumentsError(f"argument `{path}` must be of type {kind.name}")
 
 
 def _join(path: str, name: str) -> str:

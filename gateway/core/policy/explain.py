@@ -40,6 +40,14 @@ _MIRRORED: dict[pst.BinaryOpName, pst.BinaryOpName] = {
     "greater": "less",
     "greater_eq": "less_eq",
 }
+_NEGATED: dict[pst.BinaryOpName, pst.BinaryOpName] = {
+    "eq": "not_eq",
+    "not_eq": "eq",
+    "less": "greater_eq",
+    "less_eq": "greater",
+    "greater": "less_eq",
+    "greater_eq": "less",
+}
 _SHOWN = 3
 
 
@@ -106,11 +114,25 @@ def _reason(part: pst.Expr, case: Case, witness: Witness) -> str:
             return f"{render(base)} has no {'.'.join(attrs)}"
         case pst.BinaryOp(op=op, left=left, right=right) if op in _NEEDS:
             return _comparison(op, left, right, case, witness)
-        case pst.UnaryOp(op="not", arg=pst.GetAttr() as arg):
-            return f"{render(arg)} is true, needs false"
+        case pst.UnaryOp(op="not", arg=arg):
+            return _denied(arg, case, witness)
         case pst.GetAttr():
             return f"{render(part)} is {_shown(part, case, witness) or 'absent'}, needs true"
     return f"condition not satisfied: {render(part)}"
+
+
+def _denied(held: pst.Expr, case: Case, witness: Witness) -> str:
+    """Why ``!held`` failed: ``held`` holds, or could not be told."""
+    match held:
+        case pst.GetAttr() if witness.read(held) is True:
+            return f"{render(held)} is true, needs false"
+        case pst.BinaryOp(op="in", left=left, right=right) if witness.read(held) is True:
+            return f"{render(left)} is in {render(right)}, needs to be outside"
+        case pst.HasAttr(base=base, attrs=attrs) if witness.read(held) is True:
+            return f"{render(base)} has {'.'.join(attrs)}, needs to be without"
+        case pst.BinaryOp(op=op, left=left, right=right) if op in _NEGATED:
+            return _comparison(_NEGATED[op], left, right, case, witness)
+    return f"condition not satisfied: {render(pst.UnaryOp('not', held))}"
 
 
 def _comparison(op: pst.BinaryOpName, left: pst.Expr, right: pst.Expr, case: Case, witness: Witness) -> str:

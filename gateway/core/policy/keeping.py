@@ -181,7 +181,8 @@ def _read_of(agent: Agent) -> KeptAgent:
 
 def _server_piece(server: Server, tools: Mapping[str, Tool]) -> Kept:
     """Patterns of resources are always there: they say in which sets a resource is."""
-    bare = {name: structs.replace(tool, scopes=(), input_schema=None, pin=None) for name, tool in tools.items()}
+    without = {"scopes": (), "input_schema": None, "approved_schema": None, "pin": None}
+    bare = {name: structs.replace(tool, **without) for name, tool in tools.items()}
     resources = {name: structs.replace(entry, scopes=()) for name, entry in server.resources.items()}
     kept = KeptServer(
         name=server.name,

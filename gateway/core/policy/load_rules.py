@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from cedarpy import pst
 
 from gateway.core.model import Uid
-from gateway.core.policy.argtypes import Arguments, Field, field_at
+from gateway.core.policy.argtypes import Arguments, uncertain
 from gateway.core.policy.entities import World
 from gateway.core.policy.rule import Rule
 from gateway.core.policy.source import Problem, did_you_mean
@@ -76,12 +76,9 @@ def argument_problems(rule: Rule, arguments: Arguments) -> Iterator[Problem]:
     if rule.effect != "forbid":
         return
     for read in sorted(rule.footprint.arguments):
-        for length in range(3, len(read.path) + 1):
-            path = read.path[:length]
-            field = field_at(arguments, path)
-            if field is not None and not field.required:
-                yield rule.problem(_optional(".".join(path), field), path[-1])
-                break
+        path = uncertain(arguments, read)
+        if path is not None:
+            yield rule.problem(_optional(".".join(path)), path[-1])
 
 
 def context_problems(rule: Rule) -> Iterator[Problem]:
@@ -90,10 +87,10 @@ def context_problems(rule: Rule) -> Iterator[Problem]:
         yield rule.problem("`context` is used as a whole; read the fields that matter", "context")
 
 
-def _optional(path: str, field: Field) -> str:
+def _optional(path: str) -> str:
     return (
         f"a forbid reads the optional argument `{path}`, which a caller can leave out; "
-        "make it required in the tool's input schema, or turn the rule into a permit"
+        "make it required in the tool's input schema, give it a default there, or turn the rule into a permit"
     )
 
 

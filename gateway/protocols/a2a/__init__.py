@@ -3,6 +3,7 @@
 from gateway.protocols.a2a.answers import classify, encode, filter_listing
 from gateway.protocols.a2a.card import rewrite_card
 from gateway.protocols.a2a.card_0_3 import with_0_3
+from gateway.protocols.a2a.decision import with_decision
 from gateway.protocols.a2a.http_json import is_http_json
 from gateway.protocols.a2a.http_status import bare
 from gateway.protocols.a2a.ids import Ids, named_ids, task_ids
@@ -28,4 +29,5 @@ __all__ = [
     "task_ids",
     "webhook_of",
     "with_0_3",
+    "with_decision",
 ]

@@ -94,6 +94,6 @@ def _status(code: int, name: str, message: str, details: list[Any]) -> Mapping[s
 
 def _text(value: object) -> str:
     """``ErrorInfo.metadata`` holds strings only."""
-    if isinstance(value, list | tuple):
-        return " ".join(map(str, value))
+    if isinstance(value, list | tuple) and all(isinstance(item, str) and " " not in item for item in value):
+        return " ".join(value)
     return value if isinstance(value, str) else dump_json(value).decode()

@@ -1,6 +1,8 @@
 """MCP over Streamable HTTP, revisions 2025-06-18, 2025-11-25 (legacy) and 2026-07-28 (modern)."""
 
 from gateway.protocols.mcp.answers import classify, filter_listing, graceful_end
+from gateway.protocols.mcp.arguments import with_arguments
+from gateway.protocols.mcp.decision import with_decision
 from gateway.protocols.mcp.elicitation import declares_url
 from gateway.protocols.mcp.encode import answer_inbound, encode
 from gateway.protocols.mcp.envelope import era_of_headers
@@ -31,4 +33,6 @@ __all__ = [
     "parse",
     "refuse",
     "related_task",
+    "with_arguments",
+    "with_decision",
 ]

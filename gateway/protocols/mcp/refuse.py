@@ -23,6 +23,8 @@ def refuse(request_id: Id | None, era: Era, refusal: Refusal) -> Reply:
     if refusal.reason is Reason.NOT_SUPPORTED_YET:
         carried = {"carried": sorted(CARRIED), **(refusal.data or {})}
         refusal = structs.replace(refusal, code=refusal.code or METHOD_NOT_FOUND, data=carried)
+    if refusal.reason is Reason.ARGUMENTS_INVALID:
+        refusal = structs.replace(refusal, code=refusal.code or INVALID_PARAMS)
     if refusal.reason is Reason.TASK_UNKNOWN:
         # As servers say it of a task that never was; and a session's 404 is about the session.
         refusal, status = structs.replace(refusal, code=INVALID_PARAMS), UNKNOWN_TASK

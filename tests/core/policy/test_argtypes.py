@@ -8,12 +8,24 @@ from hypothesis import strategies as st
 from gateway.core.policy.argtypes import Field, Record, Scalar, SetOf, field_at, kept, schema_with, tool_record
 from gateway.core.policy.footprint import Read
 
+DEFS = {
+    "n": {"type": "integer"},
+    "o": {"type": "object", "properties": {"x": {"$ref": "#/$defs/n"}}},
+    "self": {"$ref": "#/$defs/self"},
+    "deep": {"type": "object", "properties": {name: {"$ref": "#/$defs/deep"} for name in "abcdefghijklmnopqrst"}},
+}
 LONG, STRING, BOOL = Scalar("Long"), Scalar("String"), Scalar("Bool")
 
 
 def typed(kit, **properties):
-    schema = {"type": "object", "properties": properties, "required": list(properties)}
-    return tool_record(kit.tool("s", "t", input_schema=schema)).fields
+    schema = {
+        "type": "object",
+        "properties": properties | {"odd/~name": {"type": "string"}},
+        "required": list(properties),
+        "$defs": DEFS,
+    }
+    fields = tool_record(kit.tool("s", "t", input_schema=schema)).fields
+    return {name: field for name, field in fields.items() if name in properties}
 
 
 @pytest.mark.parametrize(
@@ -23,8 +35,21 @@ def typed(kit, **properties):
         ({"type": "integer", "minimum": 1}, Field(LONG, True)),
         ({"type": "boolean"}, Field(BOOL, True)),
         ({"type": "array", "items": {"type": "string"}}, Field(SetOf(STRING), True)),
-        ({"type": ["integer", "null"]}, Field(LONG, False)),
-        ({"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}, Field(STRING, False)),
+        ({"type": ["integer", "null"]}, Field(LONG, False, null=True)),
+        ({"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}, Field(STRING, False, null=True)),
+        ({"oneOf": [{"type": "null"}, {"type": "boolean"}]}, Field(BOOL, False, null=True)),
+        ({"type": ["string"]}, Field(STRING, True)),
+        ({"enum": ["a", "b"]}, Field(STRING, True)),
+        ({"enum": [1, None]}, Field(LONG, False, null=True)),
+        ({"const": True}, Field(BOOL, True)),
+        ({"$ref": "#/$defs/n", "description": "how many"}, Field(LONG, True)),
+        ({"allOf": [{"$ref": "#/$defs/n"}], "default": 3}, Field(LONG, True, 3)),
+        (
+            {"anyOf": [{"$ref": "#/$defs/o"}, {"type": "null"}]},
+            Field(Record({"x": Field(LONG, False)}, frozenset({"x"})), False, null=True),
+        ),
+        ({"type": "array", "items": {"$ref": "#/$defs/n"}}, Field(SetOf(LONG), True)),
+        ({"$ref": "#/properties/odd~1~0name"}, Field(STRING, True)),
         (
             {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
             Field(Record({"a": Field(LONG, True)}, frozenset({"a"})), True),
@@ -44,9 +69,20 @@ def test_what_is_typed(kit, schema, expected):
         {"type": "array", "items": {"type": "array", "items": {"type": "string"}}},
         {"type": "array", "items": [{"type": "string"}]},
         {"type": "object"},
-        {"$ref": "#/$defs/x", "type": "string"},
+        {"$ref": "#/$defs/x"},
+        {"$ref": "#/$defs/n", "type": "integer"},
+        {"$ref": "#/$defs/self"},
+        {"$ref": "https://example.test/schema#/$defs/n"},
+        {"$ref": 7},
+        {"allOf": [{"type": "string"}, {"type": "integer"}]},
+        {"enum": ["a", 1]},
+        {"enum": [None]},
+        {"enum": [1.5]},
+        {"enum": []},
+        {"oneOf": [{"type": "string"}, {"type": "string"}]},
+        {"type": "array", "items": {"type": ["string", "null"]}},
+        {"type": "array", "items": {"type": "object", "properties": {"a": {"type": "string"}}}},
         {"anyOf": [{"type": "string"}, {"type": "integer"}]},
-        {"enum": ["a"]},
         {},
         True,
         None,
@@ -62,6 +98,28 @@ def test_what_is_not_typed(kit, schema):
 @pytest.mark.parametrize("name", ["__entity", "__extn", "__expr", "__cedar"])
 def test_reserved_names_are_never_typed(kit, name):
     assert typed(kit, **{name: {"type": "string"}}) == {}
+
+
+@pytest.mark.parametrize("default", ["5", True, 2**63, 1.0, [5], None])
+def test_a_default_of_another_type_is_none(kit, default):
+    assert typed(kit, x={"type": "integer", "default": default})["x"].default is None
+
+
+@pytest.mark.parametrize(
+    ("default", "taken"), [({}, False), ({"a": 1}, True), ({"a": 1, "b": 2}, False), ({"a": "1"}, False)]
+)
+def test_a_default_object_has_to_fit_as_a_whole(kit, default, taken):
+    inner = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "default": default}
+    assert typed(kit, x=inner)["x"].default == (default if taken else None)
+
+
+def test_references_do_not_multiply_without_end(kit):
+    def count(kind):
+        inner = kind.fields.values() if isinstance(kind, Record) else ()
+        return len(inner) + sum(count(field.type) for field in inner)
+
+    fields = typed(kit, x={"$ref": "#/$defs/deep"}, y={"type": "string"})
+    assert count(Record(fields, frozenset())) <= 1024
 
 
 def test_nesting_ends(kit):

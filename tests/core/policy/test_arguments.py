@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.policy.argtypes import Field, Record, Scalar, SetOf
-from gateway.core.policy.arguments import ArgumentsError, context_args
+from gateway.core.policy.arguments import ArgumentsError, context_args, filled
 
 RECORD = Record(
     {
@@ -69,6 +69,38 @@ def test_what_no_policy_reads_is_not_looked_at(kit):
     assert fit(kit, hostile, {"s": {"t": Record({}, RECORD.declared)}}) == {"s": {"t": {}}}
 
 
+DEFAULTS = Record(
+    {
+        "n": Field(Scalar("Long"), False, 7),
+        "s": Field(Scalar("String"), False),
+        "must": Field(Scalar("String"), False, null=True),
+        "l": Field(SetOf(Scalar("Long")), False, []),
+        "o": Field(Record({"x": Field(Scalar("Bool"), False, False)}, frozenset({"x"})), False, {}),
+    },
+    frozenset({"n", "s", "must", "l", "o", "untyped"}),
+)
+
+
+@pytest.mark.parametrize(
+    ("sent", "whole"),
+    [
+        ({}, {"n": 7, "l": [], "o": {"x": False}}),
+        ({"n": None, "s": None, "l": None, "o": None}, {"n": 7, "l": [], "o": {"x": False}}),
+        ({"n": 0, "l": [1], "o": {"x": None}}, {"n": 0, "l": [1], "o": {"x": False}}),
+        ({"must": None, "untyped": None}, {"must": None, "untyped": None, "n": 7, "l": [], "o": {"x": False}}),
+        ({"n": "odd", "o": 5, "other": 1}, {"n": "odd", "o": 5, "other": 1, "l": []}),
+    ],
+)
+def test_defaults_are_filled_in_and_null_is_left_out(kit, sent, whole):
+    assert filled({"s": {"t": DEFAULTS}}, kit.tool("s", "t"), sent) == whole
+
+
+def test_arguments_that_need_nothing_are_the_very_same(kit):
+    sent = {"n": 1, "l": [], "o": {"x": True}, "untyped": {}}
+    assert filled({"s": {"t": DEFAULTS}}, kit.tool("s", "t"), sent) is sent
+    assert filled({}, kit.tool("s", "t"), sent) is sent
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from([*RECORD.declared]), inner),
@@ -84,3 +116,20 @@ def test_any_json_fits_exactly_or_is_refused(kit, sent):
         return
     for name, value in args.items():
         assert {"n": int, "s": str, "b": bool, "l": tuple, "o": dict}[name] is type(value)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from([*DEFAULTS.declared]), JSON))
+def test_what_is_decided_is_what_is_sent(kit, given):
+    """Filling in twice changes nothing more, and the arguments as sent are decided as the caller's own are."""
+    kept, tool = {"s": {"t": DEFAULTS}}, kit.tool("s", "t")
+    whole = filled(kept, tool, given)
+    assert filled(kept, tool, whole) is whole
+    try:
+        args = context_args(kept, tool, given)
+    except ArgumentsError:
+        with pytest.raises(ArgumentsError):
+            context_args(kept, tool, whole)
+        return
+    assert context_args(kept, tool, whole) == args
+    assert args["s"]["t"].keys() == {name for name in DEFAULTS.fields if whole.get(name) is not None}

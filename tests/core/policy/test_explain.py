@@ -42,6 +42,18 @@ def test_missions_policy_for_a_medium_risk_agent(kit, firm):
         ("context has purpose", "context has no purpose"),
         ("principal.entry_point", "principal.entry_point is false, needs true"),
         ("!resource.read_only", "resource.read_only is true, needs false"),
+        ('!(principal.risk_level == "low")', 'principal.risk_level is "low", needs anything but "low"'),
+        ("!(context.delegation_depth < 3)", "context.delegation_depth is 1, needs at least 3"),
+        ("!(3 > context.delegation_depth)", "context.delegation_depth is 1, needs at least 3"),
+        (
+            '!(principal in Group::"finance-agents")',
+            'principal is in Group::"finance-agents", needs to be outside',
+        ),
+        ("!(context has user)", "context has user, needs to be without"),
+        (
+            '!(principal.capabilities.contains("finance"))',
+            'condition not satisfied: !principal.capabilities.contains("finance")',
+        ),
         ('principal.capabilities.contains("audit")', 'principal.capabilities is ["finance"], needs to contain "audit"'),
         (
             'context.now < datetime("2020-01-01")',
