@@ -211,7 +211,11 @@ async def test_a_stream_ends_when_its_bytes_are_used_up(company: Company) -> Non
 
 async def test_a_peer_whose_requests_are_refused_for_what_they_are_is_held_up(company: Company, clock: Clock) -> None:
     company.settings["quotas"] = {"refused_per_minute": 3}
-    async with through_gateway(company, ledger := Ledger()), bare(company) as wire, bare(company, "cron", token=None) as other:
+    async with (
+        through_gateway(company, ledger := Ledger()),
+        bare(company) as wire,
+        bare(company, "cron", token=None) as other,
+    ):
         for _ in range(3):
             assert (await post(wire, b"{")).status_code == 400
         held = await post(wire, READ)
