@@ -26,7 +26,7 @@ class QuotaSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What one of them may do. What a named one leaves out is as under `*`; what both leave out has no bound."""
 
     requests_per_minute: Annotated[
-        _Requests | None, Meta(description="Most requests in any 60 seconds, all methods and refusals included.")
+        _Requests | None, Meta(description="Most requests in any 60 seconds, whatever the method, and denied ones too.")
     ] = None
     requests_per_hour: Annotated[_Requests | None, Meta(description="Most requests in any hour.")] = None
     concurrent: Annotated[

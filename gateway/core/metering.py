@@ -5,14 +5,19 @@ lets in are one step. Doesn't know requests, and refuses nothing itself: it says
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from gateway.core.model import Usage
-from gateway.core.quotas import NO_QUOTAS, Excess, Quotas, excesses, worst
+from gateway.core.quotas import NO_QUOTA, Excess, Quotas, excesses, worst
 from gateway.core.tally import Counted, Tallies, Tally
 from gateway.core.usage import KINDS, SEEN, Kind, Subject
 
+_FACTS: Mapping[Kind, tuple[str, str, str]] = {
+    kind: (f"{kind}_requests_minute", f"{kind}_concurrent", f"{kind}_bytes_hour") for kind in SEEN
+}
+"""What policies call the counts of each kind."""
 COUNTERS = 10_000
 """Of each kind, unless the settings say otherwise; one takes about a kilobyte."""
 
@@ -50,17 +55,14 @@ class Metering:
         """Milliseconds that ``peer`` has to wait since too many of its requests were refused; 0: none."""
         return self._refused.of(peer, now).requests_minute.wait(now, quotas.refused_per_minute - 1)
 
+    def place(self, subject: Subject, now: int) -> "Place":
+        """Where a subject's next call is counted."""
+        table, key = self._tables[subject.kind], f"{subject.name}\n{subject.tool}" if subject.tool else subject.name
+        return Place(table, key, table.of(key, now))
+
     def tally(self, subject: Subject, now: int) -> Tally:
         """The tally of a subject's next calls."""
-        return self._tables[subject.kind].of(_key(subject), now)
-
-    def begin(self, subject: Subject, tally: Tally) -> None:
-        """One call more is running."""
-        self._tables[subject.kind].begin(_key(subject), tally)
-
-    def end(self, subject: Subject, tally: Tally) -> None:
-        """It has ended."""
-        self._tables[subject.kind].end(_key(subject), tally)
+        return self.place(subject, now).tally
 
     def standings(self, kind: Kind, now: int) -> Iterable[Standing]:
         """What is known of a kind: the least lately seen first, those that share counts as one without a name."""
@@ -78,12 +80,20 @@ class Metering:
         return {kind: len(table) for kind, table in self._tables.items()}
 
 
+class Place(NamedTuple):
+    """A name's tally, and the table that it is in."""
+
+    table: Tallies
+    key: str
+    tally: Tally
+
+
 class Metered:
     """One call: checked when its head is read, counted once it is known whole, released when it is over."""
 
     def __init__(self, metering: Metering) -> None:
         self._metering = metering
-        self._running: dict[Subject, Tally] = {}
+        self._running: dict[Subject, Place] = {}
         self._over = False
 
     def arrives(self, subjects: Sequence[Subject], quotas: Quotas, size: int, now: int) -> Excess | None:
@@ -102,7 +112,7 @@ class Metered:
         if excess is not None:
             return excess
         self._begin(subjects, now)
-        for tally in self._running.values():
+        for _, _, tally in self._running.values():
             tally.requests_minute.add(now, 1)
             tally.requests_hour.add(now, 1)
             tally.bytes_hour.add(now, size)
@@ -111,9 +121,10 @@ class Metered:
     def answers(self, size: int, quotas: Quotas, now: int) -> Excess | None:
         """Count ``size`` bytes of the answer; says so where that was too much."""
         found = None
-        for subject, tally in self._running.items():
+        held = bool(quotas.named or quotas.pairs)
+        for subject, (_, _, tally) in self._running.items():
             tally.bytes_hour.add(now, size)
-            most = quotas.of(subject).bytes_per_hour
+            most = quotas.of(subject).bytes_per_hour if held else None
             if most is not None and tally.bytes_hour.total(now) > most:
                 found = Excess(subject, "bytes_per_hour", most, tally.bytes_hour.wait(now, most - 1))
         return found
@@ -121,26 +132,30 @@ class Metered:
     def usage(self, now: int) -> Usage:
         """What policies see: the counts of all whose call it is, itself included; 0 for whom there isn't."""
         told: dict[str, int] = {}
-        for subject, tally in self._running.items():
-            if subject.kind in SEEN:
-                told[f"{subject.kind}_requests_minute"] = tally.requests_minute.total(now)
-                told[f"{subject.kind}_concurrent"] = tally.concurrent
-                told[f"{subject.kind}_bytes_hour"] = tally.bytes_hour.total(now)
+        for subject, (_, _, tally) in self._running.items():
+            if subject.kind in _FACTS:
+                requests, concurrent, size = _FACTS[subject.kind]
+                told[requests] = tally.requests_minute.total(now)
+                told[concurrent] = tally.concurrent
+                told[size] = tally.bytes_hour.total(now)
         return Usage(**told)
 
     def release(self) -> None:
         """The call is over. Saying so again changes nothing."""
         self._over = True
         while self._running:
-            self._metering.end(*self._running.popitem())
+            _, (table, key, tally) = self._running.popitem()
+            table.end(key, tally)
 
     def _checked(self, subjects: Iterable[Subject], quotas: Quotas, size: int, now: int) -> Iterable[Excess]:
-        if quotas is NO_QUOTAS or not (quotas.named or quotas.pairs):
+        if not (quotas.named or quotas.pairs):
             return
         for subject in subjects:
-            running = subject in self._running
-            tally = self._running[subject] if running else self._metering.tally(subject, now)
-            yield from excesses(subject, quotas.of(subject), tally, now, size, running=running)
+            quota = quotas.of(subject)
+            if quota is not NO_QUOTA:
+                place = self._running.get(subject)
+                tally = self._metering.tally(subject, now) if place is None else place.tally
+                yield from excesses(subject, quota, tally, now, size, running=place is not None)
 
     def _begin(self, subjects: Iterable[Subject], now: int) -> None:
         if self._over:
@@ -148,10 +163,5 @@ class Metered:
             raise RuntimeError("a call that is over can't begin")
         for subject in subjects:
             if subject not in self._running:
-                tally = self._metering.tally(subject, now)
-                self._metering.begin(subject, tally)
-                self._running[subject] = tally
-
-
-def _key(subject: Subject) -> str:
-    return f"{subject.name}\n{subject.tool}" if subject.tool else subject.name
+                place = self._running[subject] = self._metering.place(subject, now)
+                place.table.begin(place.key, place.tally)

@@ -90,8 +90,6 @@ class Excess(Struct, frozen=True):
 
 def excesses(subject: Subject, quota: Quota, tally: Tally, now: int, size: int, *, running: bool) -> Iterable[Excess]:
     """What one request more, of ``size`` bytes, would exceed; ``running``: it is counted among the concurrent ones."""
-    if quota is NO_QUOTA:
-        return
     minute, hour, most, room = (
         quota.requests_per_minute,
         quota.requests_per_hour,

@@ -30,13 +30,17 @@ class Window:
 
     def add(self, now: int, amount: int) -> None:
         """Count ``amount`` at ``now``."""
-        self._turn(now)
+        slot = now // self._width
+        if slot > self._last:
+            self._turn(slot)
         self._counts[self._last % _SLOTS] += amount
         self._total += amount
 
     def total(self, now: int) -> int:
         """The sum at ``now``."""
-        self._turn(now)
+        slot = now // self._width
+        if slot > self._last:
+            self._turn(slot)
         return self._total
 
     def wait(self, now: int, room: int) -> int:
@@ -56,13 +60,10 @@ class Window:
         other._counts, other._last, other._total = [*self._counts], self._last, self._total
         return other
 
-    def _turn(self, now: int) -> None:
-        slot = now // self._width
-        passed = slot - self._last
-        if passed <= 0:
-            return
+    def _turn(self, slot: int) -> None:
+        """Leave out what is past by ``slot``, which is later than the last one."""
         if self._total:
-            for gone in range(self._last + 1, self._last + 1 + min(passed, _SLOTS)):
+            for gone in range(self._last + 1, min(slot, self._last + _SLOTS) + 1):
                 self._total -= self._counts[gone % _SLOTS]
                 self._counts[gone % _SLOTS] = 0
         self._last = slot
