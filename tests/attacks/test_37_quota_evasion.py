@@ -1,4 +1,4 @@
-"""Attack 37: getting more than a quota allows: by new names, made-up tools, other routes, abandoned calls and hidden sizes."""
+"""Attack 37: getting more than a quota allows: by new names, made-up tools, abandoned calls and hidden sizes."""
 
 import asyncio
 import json

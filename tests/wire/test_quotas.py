@@ -20,6 +20,7 @@ from tests.wire.agent import bare as bare_a2a
 from tests.wire.analyst import analysing
 from tests.wire.ledger import Ledger
 from tests.wire.mcp_calls import Wire, answer_of, bare, call, headers_of, post, record_of, refusal_of, through_gateway
+from tests.wire.streams import asking as asking_stream
 from tests.wire.test_a2a_http_json import VERSION, body
 from tests.wire.test_metrics import scrape
 from tests.wire.token_endpoint import ask, error_of, exchange
@@ -283,3 +284,24 @@ async def test_a_mistake_in_counting_lets_nothing_through(company: Company, monk
         assert refusal_of(refused)[::2] == (500, "internal_error")
         assert (await post(wire, READ)).status_code == 200
     assert len(ledger.calls) == 1
+
+
+async def test_a_client_may_call_again_as_soon_as_it_has_its_answer(company: Company) -> None:
+    """Who follows a stream doesn't wait for its end once the answer is there."""
+    company.settings["quotas"] = {"agent": {"planner": {"concurrent": 1}}}
+    async with through_gateway(company, Ledger()), bare(company) as wire, bare(company) as other:
+        await post(other, call("delete_all"))
+        for _ in range(10):
+            async with asking_stream(wire, {}, READ) as stream:
+                assert (await stream.message())["id"] == READ["id"]
+                assert (await post(other, call("delete_all"))).status_code == 403
+
+
+async def test_quotas_change_with_a_reload_and_counts_stay(company: Company) -> None:
+    company.settings["quotas"] = {"agent": {"planner": {"requests_per_minute": 2}}}
+    async with through_gateway(company, Ledger()), bare(company) as wire:
+        assert [(await post(wire, READ)).status_code for _ in range(3)] == [200, 200, 429]
+        company.settings["quotas"] = {"agent": {"planner": {"requests_per_minute": 4}}}
+        company.write()
+        await answered(wire, 200)
+        assert [(await post(wire, READ)).status_code for _ in range(2)] == [200, 429]
