@@ -78,6 +78,7 @@ def compile_loaded(loaded: Loaded, generation: int, digest_key: bytes | None) ->
         limits=loaded.limits,
         first_use_pins=loaded.settings.tools.pins == "first-use",
         scope_sources={issuer.name: _scope_sources(issuer) for issuer in loaded.settings.issuers},
+        quotas=loaded.settings.quotas.quotas(),
         trust_domain=loaded.settings.identity.trust_domain,
         peers=peers(loaded.settings.federation),
     )
@@ -106,6 +107,7 @@ def _digest(loaded: Loaded, bundle: Bundle) -> str:
         loaded.registry,
         loaded.routes,
         loaded.limits,
+        loaded.settings.quotas,
         loaded.settings.tools,
         loaded.settings.federation,
     ]

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from gateway.core.administration import AdminBundle
 from gateway.core.limits import Limits
+from gateway.core.quotas import Quotas
 from gateway.core.registry import Registry
 from gateway.identity.tokens import TokenVerifier
 from gateway.protocols.http_head import Allowed
@@ -21,4 +22,6 @@ class AdminEdition(Struct, frozen=True, kw_only=True):
     """``aud`` of admin tokens."""
     allowed: Allowed
     limits: Limits
+    quotas: Quotas
+    """How much may be used."""
     body_bytes: int

@@ -3,7 +3,7 @@
 The table is enough to route, to read requests strictly and to generate OpenAPI. Decides nothing.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
@@ -12,7 +12,9 @@ from structlog.typing import FilteringBoundLogger
 from gateway.admin.edition import AdminEdition
 from gateway.core.administration import Principal, Question
 from gateway.core.audit import AdminCaller
+from gateway.core.metering import Standing
 from gateway.core.ports import AuditLog, Revocations, Sealer
+from gateway.core.usage import Kind
 from gateway.store.query import AuditReader
 from gateway.telemetry.logs import RefusalLog
 from gateway.telemetry.metrics import Metrics
@@ -31,6 +33,8 @@ class Office(NamedTuple):
     check_revoked: Callable[[Principal], Awaitable[None]]
     """Raises HopError for a caller that is revoked by name, person or attribute."""
     decisions: Callable[[], AuditReader]
+    standings: Callable[[Kind], Iterable[Standing]]
+    """Who has used how much lately."""
     sealer: Sealer
     metrics: Metrics
     log: FilteringBoundLogger

@@ -45,6 +45,7 @@ def admin_edition(published: Published, telemetry: Telemetry) -> AdminEdition:
         audience="" if admin is None or admin.audience is None else admin.audience,
         allowed=Allowed(host_names(settings, hosts), frozenset(origins)),
         limits=snapshot.limits,
+        quotas=snapshot.quotas,
         body_bytes=16 * 1024 if admin is None else admin.body_bytes,
     )
 
@@ -97,6 +98,7 @@ def _office(
         apply=lambda: revoking.apply(gate),
         check_revoked=check_revoked,
         decisions=lambda: AuditReader(settings.store.url),
+        standings=lambda kind: gate.metering.standings(kind, gate.ticks()),
         sealer=gate.sealer,
         metrics=telemetry.metrics,
         log=telemetry.log,

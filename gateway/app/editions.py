@@ -109,6 +109,7 @@ class Editions:
                 self._refuse([f"{self._path}: {name}: takes effect only after a restart" for name in fixed])
                 return
             self._take(found)
+            gate.metering.keep(self.published.loaded.settings.quotas.counters)
         except (PartError, MovingError) as error:
             self._refuse([str(error)])
             return

@@ -14,6 +14,7 @@ from gateway.app.parts import sealing_secret
 from gateway.app.telemetry import Telemetry
 from gateway.app.third_parties import third_parties
 from gateway.config.settings import Settings
+from gateway.core.metering import Metering
 from gateway.core.model import SpiffeId
 from gateway.core.ports import AuditLog
 from gateway.identity.flights import owning
@@ -63,6 +64,8 @@ async def new_gate(
     sealer = AeadSealer(secret)
     tasks = await stack.enter_async_context(owning())
     upstreams = Upstreams()
+    metering = Metering(settings.quotas.counters)
+    telemetry.metrics.watch_counts(metering.sizes)
     stack.push_async_callback(upstreams.close)
     return Gate(
         edition=lambda: editions.current,
@@ -76,6 +79,7 @@ async def new_gate(
         tasks=SqlTaskOwners(state),
         pins=SqlToolPins(state),
         revoked=shared.revoked,
+        metering=metering,
         mint_cache=MintCache(),
         upstreams=upstreams,
         third_parties=third_parties(settings, environ, sealer, state, tasks),

@@ -8,6 +8,7 @@ from msgspec import Struct
 from gateway.app.identity import Identity
 from gateway.app.parts import PartError
 from gateway.config.settings import Settings
+from gateway.core.model import Peer
 from gateway.core.reasons import Reason
 from gateway.proxy.consent_pages import ConsentPages
 from gateway.proxy.exchange import Listener
@@ -34,7 +35,9 @@ def new_listeners(gate: Gate, identity: Identity) -> Mapping[Listener, HttpListe
     public = Tls(identity.public.context, lambda connection: None)
 
     def malformed(name: Listener) -> OnMalformed:
-        def count(kind: str) -> None:
+        def count(kind: str, peer: Peer | None) -> None:
+            if peer is not None and peer.spiffe_id not in gate.mesh.proxies:
+                gate.metering.refused(peer.spiffe_id, gate.ticks())
             gate.metrics.refused_unrecorded(Reason.HTTP_MALFORMED)
             gate.refusals.refused(Reason.HTTP_MALFORMED, source=name, detail=kind)
 

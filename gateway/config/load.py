@@ -18,6 +18,7 @@ from gateway.config.files import UnreadableError, read_text, shown
 from gateway.config.overrides import apply_overrides
 from gateway.config.policy_files import read_policies
 from gateway.config.problems import Fault, Problem, Problems, suggest
+from gateway.config.quota_settings import quota_faults
 from gateway.config.references import Declared, unknown_scopes
 from gateway.config.resources import Surroundings, read_registry, resource_of
 from gateway.config.settings import Identity, RouteSettings, Settings, Store, admin_socket
@@ -64,6 +65,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded | Problems:
             *_issuer_scope_faults(settings, declared),
             *_sharing_faults(settings, declared),
             *federation_faults(settings, registry, declared),
+            *quota_faults(settings.quotas, registry, declared, _routes(settings, registry).values(), settings.limits),
             *consent_faults(settings.consent, names, registry.servers, settings.environment),
         ]
         problems += [document.problem((), fault) for fault in faults]

@@ -217,6 +217,26 @@ MEANINGS: dict[str, Meaning] = {
     "session_unknown": Meaning(404, "the session is not one of this caller on this route", "initialize again"),
     "task_unknown": Meaning(404, "the task is not one of this caller on this route", "use the id that send returned"),
     "too_many_streams": Meaning(429, "the limit of concurrent streams is reached", "close a stream and retry"),
+    "too_many_requests": Meaning(
+        429,
+        "a quota of requests is used up",
+        "wait as long as Retry-After says, or ask for more under quotas",
+    ),
+    "too_many_calls": Meaning(
+        429,
+        "a quota of concurrent calls is used up",
+        "wait until a call or stream has ended, then retry",
+    ),
+    "too_many_bytes": Meaning(
+        429,
+        "a quota of bytes is used up",
+        "wait as long as Retry-After says; a stream that ended for this has done its work up to there",
+    ),
+    "too_many_refused": Meaning(
+        429,
+        "too many requests of this peer were refused before there was anything to decide",
+        "mend what they were refused for, then wait as long as Retry-After says",
+    ),
     "not_found": Meaning(404, "the admin API has no such thing", "list what there is, and look at the id"),
     "conflict": Meaning(409, "it contradicts what was done before", "see the detail"),
     "precondition_failed": Meaning(412, "it was changed since it was read", "read it again, then decide"),

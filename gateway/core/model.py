@@ -245,6 +245,35 @@ class Call(Struct, frozen=True, kw_only=True):
     """How the client speaks, and so how it is answered: JSON-RPC, or A2A's HTTP+JSON."""
 
 
+class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What callers and tools have done lately, this call included; 0 where there is no such caller or tool.
+
+    ``agent_tool``: this agent with this tool; ``agent_destructive``: this agent with all destructive tools.
+    """
+
+    agent_requests_minute: int = 0
+    agent_concurrent: int = 0
+    agent_bytes_hour: int = 0
+    user_requests_minute: int = 0
+    user_concurrent: int = 0
+    user_bytes_hour: int = 0
+    team_requests_minute: int = 0
+    team_concurrent: int = 0
+    team_bytes_hour: int = 0
+    tool_requests_minute: int = 0
+    tool_concurrent: int = 0
+    tool_bytes_hour: int = 0
+    agent_tool_requests_minute: int = 0
+    agent_tool_concurrent: int = 0
+    agent_tool_bytes_hour: int = 0
+    user_tool_requests_minute: int = 0
+    user_tool_concurrent: int = 0
+    user_tool_bytes_hour: int = 0
+    agent_destructive_requests_minute: int = 0
+    agent_destructive_concurrent: int = 0
+    agent_destructive_bytes_hour: int = 0
+
+
 class Hop(Struct, frozen=True):
     """One authorized-or-not step of a chain: everything a decision is made from."""
 
@@ -262,6 +291,8 @@ class Hop(Struct, frozen=True):
     """Unix milliseconds at which the hop is decided."""
     asking: str | None = None
     """The MCP server whose request to its caller this is: then it is the principal, and the caller the resource."""
+    usage: Usage | None = None
+    """None where nobody knows: then nothing is decided by policies that read it."""
 
 
 class Match(Struct, frozen=True):

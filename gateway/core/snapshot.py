@@ -8,6 +8,7 @@ from gateway.core.federation import PeerGateway
 from gateway.core.limits import Limits
 from gateway.core.model import Route, SpiffeId
 from gateway.core.policy.bundle import Bundle
+from gateway.core.quotas import NO_QUOTAS, Quotas
 from gateway.core.registry import Registry
 from gateway.core.scope import Sources
 
@@ -17,7 +18,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
     generation: int
     digest: str
-    """Hex SHA-256 over bundle, registry, routes, limits and ``tools``."""
+    """Hex SHA-256 over bundle, registry, routes, limits, quotas and ``tools``."""
     bundle: Bundle
     registry: Registry
     routes: Mapping[str, Route]
@@ -27,6 +28,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """Whether the first definition that a server lists of a tool counts as approved (``core.pins``)."""
     scope_sources: Mapping[str, Sources]
     """By the short name of each issuer of user tokens."""
+    quotas: Quotas = NO_QUOTAS
     trust_domain: str = ""
     """The gateway's own."""
     peers: Mapping[SpiffeId, PeerGateway] = {}

@@ -134,8 +134,8 @@ def invalid(detail: str) -> HopError:
 
 
 def _answer(reason: Reason, credential: ErrorCode) -> tuple[int, ErrorCode]:
-    if reason.status == 503:
-        return 503, "temporarily_unavailable"
+    if reason.status in (429, 503):
+        return reason.status, "temporarily_unavailable"
     if reason.status >= 500:
         return reason.status, "server_error"
     if reason in _ABOUT_THE_REQUEST:

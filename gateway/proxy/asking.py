@@ -27,7 +27,13 @@ async def decide_request(gate: Gate, passage: Passage, hop: Hop, request: Inboun
     pieces = gate.kept.pieces(asking, snapshot.bundle)
     facts = [piece.digest for piece in pieces]
     record = decision_record(
-        decision, snapshot.registry, digest_key=gate.digest_key, trace_id=trace_id, staged=said, facts=facts
+        decision,
+        snapshot.registry,
+        digest_key=gate.digest_key,
+        trace_id=trace_id,
+        staged=said,
+        facts=facts,
+        usage=asking.usage if snapshot.bundle.reads_usage else None,
     )
     unwritten = gate.kept.unwritten(pieces, asking.now)
     await gate.audit.append(record, *unwritten)
@@ -63,4 +69,5 @@ def _asking(hop: Hop, request: Inbound, decision_id: str, now: int) -> Hop:
         chain=hop.chain,
         now=now,
         asking=hop.route.name,
+        usage=hop.usage,
     )

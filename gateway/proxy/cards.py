@@ -19,7 +19,7 @@ from gateway.identity.signer import jwks_url
 from gateway.protocols.a2a import rewrite_card, with_0_3
 from gateway.protocols.base import End
 from gateway.protocols.jsonrpc import dump_json, malformed_answer, parse_answer
-from gateway.proxy import handles
+from gateway.proxy import counting, handles
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.exchange import Answer
 from gateway.proxy.forward import check_status, finish
@@ -51,7 +51,9 @@ async def answer(gate: Gate, passage: Passage, permit: Permit, grant: Grant | No
         try:
             if found.status != 200 or found.kind != "json":
                 raise UpstreamError(Reason.UPSTREAM_STATUS, f"the upstream answered {found.status}")
-            card = parse_answer(await found.body(), passage.limits)
+            sent = await found.body()
+            counting.answered(gate, passage, len(sent))
+            card = parse_answer(sent, passage.limits)
         finally:
             found.close()
     rewritten = _rewritten(passage, route, upstream, card)
@@ -81,7 +83,9 @@ async def extended(gate: Gate, passage: Passage, grant: Grant) -> Answer:
             check_status(found, passage)
             if found.kind != "json":
                 raise malformed_answer("the answer is not JSON")
-            end = adapter.classify(call, parse_answer(await found.body(), passage.limits))
+            sent = await found.body()
+            counting.answered(gate, passage, len(sent))
+            end = adapter.classify(call, parse_answer(sent, passage.limits))
         finally:
             found.close()
     if not isinstance(end, End):

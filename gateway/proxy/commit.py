@@ -26,6 +26,7 @@ async def commit(gate: Gate, passage: Passage, decision: Decision, minted: Minte
         minted=minted,
         staged=staged(gate, decision, snapshot),
         facts=[piece.digest for piece in pieces],
+        usage=hop.usage if snapshot.bundle.reads_usage else None,
     )
     with gate.metrics.stage("audit"):
         await _append(gate, passage, record, gate.kept.unwritten(pieces, hop.now))

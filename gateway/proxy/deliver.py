@@ -6,6 +6,7 @@ certificate, it has no token, and it is recorded like any hop.
 
 from collections.abc import Mapping
 
+import msgspec
 from opentelemetry.trace import SpanKind
 
 from gateway.core.errors import HopError
@@ -17,6 +18,7 @@ from gateway.protocols.a2a import push
 from gateway.protocols.a2a.http_json import MEDIA
 from gateway.protocols.base import JSON, check_media
 from gateway.protocols.jsonrpc import dump_json, parse_json
+from gateway.proxy import counting
 from gateway.proxy.adapters import task_key
 from gateway.proxy.commit import commit
 from gateway.proxy.exchange import Answer
@@ -49,7 +51,7 @@ async def deliver(gate: Gate, passage: Passage, route: Route) -> Answer:
     await gate.revoked.check(keys_after(chain, None, route, registry))
     await gate.revoked.check(keys_of_receiver(call.resource, registry))
     await _check_task(gate, passage, route, hook, call.target)
-    hop = passage.hop = Hop(
+    hop = Hop(
         id=passage.id,
         route=route,
         peer=peer,
@@ -59,6 +61,7 @@ async def deliver(gate: Gate, passage: Passage, route: Route) -> Answer:
         chain=chain,
         now=passage.at,
     )
+    hop = passage.hop = msgspec.structs.replace(hop, usage=counting.count(gate, passage, hop, len(body)))
     snapshot = passage.snapshot
     decision = decide(hop, snapshot.bundle, snapshot.registry, snapshot.generation)
     await commit(gate, passage, decision, None)

@@ -42,12 +42,18 @@ class Exchange(Struct, frozen=True):
     """Of HTTP, as the request line has it."""
 
 
+def _nothing() -> None:
+    """Of an answer that nothing waits for."""
+
+
 class Answer(Struct, frozen=True):
     """What the client is sent: whole, or piece by piece."""
 
     status: int
     headers: Headers
     body: bytes | AsyncIterator[bytes]
+    done: Callable[[], None] = _nothing
+    """To be called once it is written, or can't be."""
 
 
 def check_head(exchange: Exchange, most: int) -> None:

@@ -16,7 +16,7 @@ from gateway.protocols import mcp
 from gateway.protocols.base import HttpError
 from gateway.protocols.jsonrpc import parse_answer
 from gateway.protocols.sse import Comment, Event, SseParser, encode_comment, encode_event, encode_message
-from gateway.proxy import consent, handles
+from gateway.proxy import consent, counting, handles
 from gateway.proxy.adapters import adapter_of
 from gateway.proxy.dispatch import dispatch
 from gateway.proxy.exchange import Answer, Headers
@@ -78,7 +78,7 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
         relay.withhold(sent.secret)
         try:
             check_status(answer, passage, hop.call.http_method)
-            whole = None if answer.kind == "sse" else await _whole(passage, answer, relay)
+            whole = None if answer.kind == "sse" else await _whole(gate, passage, answer, relay)
         except BaseException:
             answer.close()
             raise
@@ -112,7 +112,7 @@ def check_status(answer: UpstreamAnswer, passage: Passage, http_method: str = "P
         raise UpstreamError(Reason.UPSTREAM_STATUS, f"the upstream answered {answer.status}")
 
 
-async def _whole(passage: Passage, answer: UpstreamAnswer, relay: Relay) -> Answer:
+async def _whole(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Relay) -> Answer:
     """A JSON body, or none where none is due."""
     # An empty answer accepts a message; the end of a session has a status of its own.
     status = answer.status if relay.http_method == "DELETE" else 202
@@ -121,7 +121,10 @@ async def _whole(passage: Passage, answer: UpstreamAnswer, relay: Relay) -> Answ
         # What a server says at the end of a session is nobody's; its status tells.
         relay.end_empty()
     elif answer.kind == "json":
-        status, body = await relay.last(parse_answer(await answer.body(), passage.limits), answer.status)
+        sent = await answer.body()
+        # What has been done is told, however much it is: only the next call is refused.
+        counting.answered(gate, passage, len(sent))
+        status, body = await relay.last(parse_answer(sent, passage.limits), answer.status)
         headers += JSON_HEADERS
     else:
         raise UpstreamError(Reason.UPSTREAM_MALFORMED, "the answer is neither JSON nor an event stream")
@@ -157,7 +160,7 @@ async def _stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: R
     gate.metrics.stream_opened(relay.protocol)
     try:
         yield b""
-        async for piece in _events(passage, answer, relay, lease):
+        async for piece in _events(gate, passage, answer, relay, lease):
             yield piece
         error = None
     except HopError as failed:
@@ -171,6 +174,8 @@ async def _stream(gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: R
         raise
     finally:
         answer.close()
+        # Before anything is waited for: its client may call again once it has the last event.
+        passage.metered.release()
         gate.leases.discard(lease)
         gate.streams[relay.caller] -= 1
         gate.metrics.stream_closed(relay.protocol)
@@ -191,9 +196,11 @@ def _last_word(gate: Gate, passage: Passage, relay: Relay, error: HopError) -> b
     return encode_event(Event(reply_to(gate, passage, error).body.decode(), name))
 
 
-async def _events(passage: Passage, answer: UpstreamAnswer, relay: Relay, lease: Lease) -> AsyncIterator[bytes]:
+async def _events(
+    gate: Gate, passage: Passage, answer: UpstreamAnswer, relay: Relay, lease: Lease
+) -> AsyncIterator[bytes]:
     parser = SseParser(passage.limits.event_bytes)
-    async for piece in _leased(passage, answer, lease):
+    async for piece in _leased(gate, passage, answer, lease):
         for frame in parser.feed(piece):
             if isinstance(frame, Comment):
                 yield encode_comment()
@@ -213,8 +220,8 @@ async def _events(passage: Passage, answer: UpstreamAnswer, relay: Relay, lease:
     relay.end_of_stream(within_event=parser.pending)
 
 
-async def _leased(passage: Passage, answer: UpstreamAnswer, lease: Lease) -> AsyncIterator[bytes]:
-    """The upstream's bytes until the stream's lease ends."""
+async def _leased(gate: Gate, passage: Passage, answer: UpstreamAnswer, lease: Lease) -> AsyncIterator[bytes]:
+    """The upstream's bytes until the stream's lease ends, or they are more than a quota allows."""
     pieces = answer.pieces(passage.limits.idle_stream_seconds)
     while True:
         left = lease.until - time.time()
@@ -227,6 +234,9 @@ async def _leased(passage: Passage, answer: UpstreamAnswer, lease: Lease) -> Asy
             raise lease.ended
         if not piece:
             return
+        over = counting.answered(gate, passage, len(piece))
+        if over is not None:
+            raise over
         yield piece
 
 

@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import monotonic_ns, perf_counter
 
 from structlog.typing import FilteringBoundLogger
 
 from gateway.core.errors import HopError
 from gateway.core.limits import Limits
+from gateway.core.metering import Metered, Metering
 from gateway.core.model import Call, Chain, Hop, Presented, Route
 from gateway.core.ports import AuditLog, Bindings, Handles, LiveChains, Sealer, SingleUse, TaskOwners, ToolPins
 from gateway.core.reasons import Reason
@@ -35,6 +36,10 @@ from gateway.telemetry import semconv
 from gateway.telemetry.logs import RefusalLog
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.traces import HopSpan, Tracing
+
+
+def _ticks() -> int:
+    return monotonic_ns() // 1_000_000
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,10 @@ class Gate:
     """None where none are taken."""
     kept: Keeping = field(default_factory=Keeping)
     """What decisions were made from, written once a process."""
+    metering: Metering = field(default_factory=Metering)
+    """What was used lately, for quotas and policies."""
+    ticks: Callable[[], int] = _ticks
+    """Milliseconds, from any moment: it never goes back."""
     streams: Counter[str] = field(default_factory=Counter)
     """Open streams by caller, for the limit."""
     leases: set[Lease] = field(default_factory=set)
@@ -101,6 +110,8 @@ class Passage:
     """Unix milliseconds."""
     exchange: Exchange
     edition: Edition
+    metered: Metered
+    """The hop's share of what is used: released when the last of the answer is written."""
     began: float = field(default_factory=perf_counter)
     headers: Mapping[str, str] = field(default_factory=dict)
     route: Route | None = None

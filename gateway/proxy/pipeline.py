@@ -33,6 +33,7 @@ from gateway.proxy import (
     callers,
     cards,
     chains,
+    counting,
     crossing,
     pins,
     resumption,
@@ -65,10 +66,20 @@ class Pipeline:
     async def handle(self, exchange: Exchange) -> Answer:
         """The answer to one request, whatever happens on the way."""
         gate = self._gate
-        passage = Passage(gate.new_id(), int(gate.clock() * 1000), exchange, gate.edition())
+        passage = Passage(gate.new_id(), int(gate.clock() * 1000), exchange, gate.edition(), gate.metering.call())
+        try:
+            answer = await self._answered(passage)
+        except BaseException:
+            passage.metered.release()
+            raise
+        return msgspec.structs.replace(answer, done=passage.metered.release)
+
+    async def _answered(self, passage: Passage) -> Answer:
+        gate = self._gate
         try:
             return await self._carry(passage)
         except HopError as error:
+            counting.refused(gate, passage, error)
             return await refuse(gate, passage, error)
         except Exception as error:
             # The top of the pipeline: whatever failed, the hop is refused.
@@ -97,18 +108,21 @@ class Pipeline:
         passage.rest = rest
         passage.exchange = callers.called_by(exchange, gate.mesh)
         exchange = await workloads.proven(gate, passage, route)
+        counting.check_refused(gate, passage)
         adapter = adapter_of(route.protocol)
         if exchange.peer is None and exchange.listener == "data":
             raise HopError(Reason.TRUST_WITHDRAWN, "the certificate is no longer vouched for")
         if exchange.peer is not None and not crossing.is_gateway(passage):
             passage.agent = delegation.calling_agent(exchange.peer, snapshot.registry, passage.at // 1000)
         if webhooks.is_delivery(route, rest):
+            counting.arrive(gate, passage)
             return await deliver(gate, passage, route)
         incoming = Incoming(exchange.method, rest, passage.headers, query, b"")
         adapter.check_method(incoming, route, snapshot)
         with gate.metrics.stage("token"):
             passage.presented = await chains.present(passage, route)
         exchange = passage.exchange
+        counting.arrive(gate, passage)
         body = await exchange.read_body(passage.limits.body_bytes, passage.limits.body_seconds)
         with gate.metrics.stage("parse"):
             call = adapter.parse(msgspec.structs.replace(incoming, body=body), route, snapshot)
@@ -120,7 +134,8 @@ class Pipeline:
         call = rounds.reopened(gate.sealer, place, call, passage.at // 1000)
         call = resumption.resumed(gate.sealer, place, call, passage.at // 1000)
         call = passage.call = await tasks.placed(gate, passage, place, call)
-        hop = passage.hop = _hop(passage, route, call, chain)
+        hop = _hop(passage, route, call, chain)
+        hop = passage.hop = msgspec.structs.replace(hop, usage=counting.count(gate, passage, hop, len(body)))
         decision, minted = await self._decide(passage, hop)
         if minted is None and adapter.answered_here(call):
             return await cards.answer(gate, passage, decision)

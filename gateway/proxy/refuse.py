@@ -15,6 +15,7 @@ from gateway.core.reasons import Reason
 from gateway.protocols.base import Headers, Refusal, Reply, refusal_of
 from gateway.protocols.challenge import challenge
 from gateway.proxy.adapters import adapter_of
+from gateway.proxy.counting import LimitedError
 from gateway.proxy.edition import Edition
 from gateway.proxy.exchange import Answer, Listener
 from gateway.proxy.gate import Gate, Passage
@@ -109,7 +110,10 @@ def _refusal(gate: Gate, passage: Passage, error: HopError) -> Refusal:
     refusal = refusal_of(error, passage.id if passage.known else None)
     status = refusal.status or error.reason.status
     headers: Headers = refusal.headers
-    if status in RETRY_AFTER_SECONDS:
+    if isinstance(error, LimitedError):
+        headers += (("Retry-After", str(error.seconds)),)
+        refusal = msgspec.structs.replace(refusal, data={"retry_after_seconds": error.seconds})
+    elif status in RETRY_AFTER_SECONDS:
         headers += (("Retry-After", RETRY_AFTER_SECONDS[status]),)
     if passage.route is not None:
         headers += _challenges(passage.edition, passage.exchange.listener, passage.route, error)

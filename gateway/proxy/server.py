@@ -28,8 +28,8 @@ PIECE_BYTES = 256 * 1024
 """Larger bodies are written piece by piece: TLS takes one write of any size without waiting for the client."""
 WRITE_BUFFER_BYTES = 64 * 1024
 Handle = Callable[[Exchange], Awaitable[Answer]]
-OnMalformed = Callable[[str], None]
-"""Told the kind of each request that isn't HTTP; such a request has no head to record."""
+OnMalformed = Callable[[str, Peer | None], None]
+"""Told the kind of each request that isn't HTTP, and whose it was; such a request has no head to record."""
 
 
 class Tls(Struct, frozen=True):
@@ -43,6 +43,7 @@ class _Connection(web.RequestHandler):
     """A connection whose broken requests are answered as the gateway answers, and never quoted in a log."""
 
     on_malformed: OnMalformed
+    peer_of: Callable[[object], Peer | None]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hold little for a client that reads slowly; TLS would hold half a megabyte."""
@@ -60,7 +61,8 @@ class _Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the answer had begun")
         reason = Reason.INTERNAL_ERROR if status >= 500 else Reason.HTTP_MALFORMED
-        self.on_malformed(type(exc).__name__)
+        connection = None if self.transport is None else self.transport.get_extra_info("ssl_object")
+        self.on_malformed(type(exc).__name__, None if connection is None else self.peer_of(connection))
         reply = problem(Refusal(reason=reason))
         headers = {**dict(reply.headers), "Server": SERVER}
         response = web.Response(status=reply.status, body=reply.body, headers=headers)
@@ -69,14 +71,16 @@ class _Connection(web.RequestHandler):
 
 
 class _Server(web.Server):
-    def __init__(self, handler: Any, *, on_malformed: OnMalformed, **arguments: Any) -> None:
+    def __init__(self, handler: Any, *, on_malformed: OnMalformed, tls: Tls, **arguments: Any) -> None:
         super().__init__(handler, **arguments)
         self._on_malformed = on_malformed
+        self._tls = tls
         self._arguments = {name: value for name, value in arguments.items() if name != "handler_cancellation"}
 
     def __call__(self) -> _Connection:
         connection = _Connection(self, loop=asyncio.get_running_loop(), **self._arguments)
         connection.on_malformed = self._on_malformed
+        connection.peer_of = self._tls.peer_of
         return connection
 
 
@@ -97,6 +101,7 @@ class HttpListener:
         server = _Server(
             self._serve,
             on_malformed=self._on_malformed,
+            tls=self._tls,
             handler_cancellation=True,
             max_line_size=self._limits.header_bytes,
             max_field_size=self._limits.header_bytes,
@@ -137,6 +142,12 @@ class HttpListener:
             hop.add_done_callback(self._running.discard)
         exchange = self._exchange(request)
         answer = await self._handle(exchange)
+        try:
+            return await self._answer(request, exchange, answer)
+        finally:
+            answer.done()
+
+    async def _answer(self, request: web.BaseRequest, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         body = answer.body
         if not isinstance(body, bytes):
             return await self._stream(request, answer, body)

@@ -6,6 +6,7 @@ number of series is bounded. Deliberately holds no names of agents, users or too
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from time import perf_counter, time
 from typing import Literal, get_args
 
@@ -16,6 +17,7 @@ from gateway.core.policy.bundle import Cuts
 from gateway.core.policy.memory import Memory
 from gateway.core.reasons import Reason
 from gateway.core.registry import LiveMode
+from gateway.core.usage import KINDS, Kind, Measure
 from gateway.telemetry import semconv
 from gateway.telemetry.decisions import DecisionsCollector
 from gateway.telemetry.policy_metrics import PolicyMetrics
@@ -83,6 +85,12 @@ class Metrics:
         )
         self._alerts = Counter(
             semconv.METRIC_ALERTS, "refusals that an honest caller does not cause", ["reason"], registry=registry
+        )
+        self._limited = Counter(
+            semconv.METRIC_LIMITED, "hops refused or ended for a quota", ["whose", "measure"], registry=registry
+        )
+        self._counted = Gauge(
+            semconv.METRIC_COUNTED, "names that have counts of their own", ["whose"], registry=registry
         )
         self._token_requests = Counter(
             semconv.METRIC_TOKEN_REQUESTS, "requests to the token endpoint", ["reason"], registry=registry
@@ -191,6 +199,15 @@ class Metrics:
     def live_ancestry(self, mode: LiveMode) -> None:
         """An agent began a chain, or called in one that it began, while it worked in another."""
         self._live_ancestry.labels(mode).inc()
+
+    def limited(self, whose: Kind | Literal["peer"], measure: Measure) -> None:
+        """A hop was refused, or a stream ended, since a quota of ``whose`` is used up."""
+        self._limited.labels(whose, measure).inc()
+
+    def watch_counts(self, sizes: Callable[[], Mapping[Kind, int]]) -> None:
+        """Show how many names of each kind are counted, whenever it is asked."""
+        for kind in KINDS:
+            self._counted.labels(kind).set_function(partial(lambda whose: sizes()[whose], kind))
 
     def alerted(self, reason: Reason) -> None:
         """Somebody should look: a refusal that an attack causes, or a mistake that looks like one."""

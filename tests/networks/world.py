@@ -184,6 +184,7 @@ class World(Surroundings):
         self.frames.append(frame)
         try:
             answer = await at.pipeline.handle(self._exchange(asked, body, headers or {}, mesh=mesh))
+            answer.done()
         finally:
             self.frames.pop()
         if self.wrong is not None:

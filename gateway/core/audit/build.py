@@ -41,6 +41,7 @@ from gateway.core.model import (
     RootToken,
     Route,
     Uid,
+    Usage,
     User,
 )
 from gateway.core.policy.trial import Staged
@@ -77,12 +78,13 @@ def decision_record(
     minted: Minted | None = None,
     staged: Staged | None = None,
     facts: Sequence[str] = (),
+    usage: Usage | None = None,
 ) -> DecisionRecord:
     """The record that must be durable before the hop is forwarded.
 
     ``digest_key`` keys the digests of sensitive arguments: 32 bytes, the same on every instance.
     ``minted`` is what a Permit's Grant carries; only its digest, scopes and ids are kept. ``facts`` names what else
-    it was decided from.
+    it was decided from; ``usage`` only where a policy could read it.
     """
     hop, call = decision.hop, decision.hop.call
     verdict, reason = _verdict(decision)
@@ -117,6 +119,7 @@ def decision_record(
         facts=tuple(facts),
         also=tuple(Further(action, _resource(resource)) for action, resource in call.also),
         origins=tuple((_resource(task), origin) for task, origin in sorted(call.origins.items())),
+        usage=usage,
     )
 
 

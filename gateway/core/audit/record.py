@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from gateway.core.audit.canonical import Digest
-from gateway.core.model import Effect, Forwarder, Proof, Tier, Uid, Way
+from gateway.core.model import Effect, Forwarder, Proof, Tier, Uid, Usage, Way
 from gateway.core.reasons import Reason
 
 Verdict = Literal["permit", "ask", "deny"]
@@ -213,6 +213,8 @@ class DecisionRecord(Record, frozen=True, kw_only=True, tag="decision"):
     """What was decided besides ``action``; the first that isn't permitted is what the record speaks of."""
     origins: tuple[tuple[Uid, Uid], ...] = ()
     """Tasks of the call, and the tool that each was made with."""
+    usage: Usage | None = None
+    """What policies could see of what was used lately; None where none read it."""
 
 
 class RefusedRecord(Record, frozen=True, kw_only=True, tag="refused"):

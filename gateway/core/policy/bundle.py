@@ -13,7 +13,7 @@ import rfc8785
 from cedarpy import Schema, pst
 from msgspec import Struct, structs
 
-from gateway.core.model import Uid
+from gateway.core.model import Uid, Usage
 from gateway.core.policy.approval import approval_problems
 from gateway.core.policy.argtypes import Arguments, arguments_of, kept, schema_with
 from gateway.core.policy.entities import MOST_LINEAGES, Handles, World, actions, load, registered
@@ -84,6 +84,8 @@ class Bundle(Struct, frozen=True, eq=False):
     """Answers that Cedar gave already."""
     trials: "tuple[Trial, ...]" = ()
     """One for each staged policy, by id; the last one, where there are several, holds all together."""
+    reads_usage: bool = False
+    """Whether a policy, staged ones included, reads what was used lately: then records keep it."""
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -167,7 +169,8 @@ def compile_bundle(
     bundle = _assemble(digest, rules, warnings, schema, registry, digest_key)
     if not isinstance(bundle, Bundle):
         return bundle
-    return structs.replace(bundle, trials=_trials(bundle, rules, staged, schema))
+    reads_usage = any(rule.footprint.reads_context("usage") for rule in (*rules, *staged))
+    return structs.replace(bundle, trials=_trials(bundle, rules, staged, schema), reads_usage=reads_usage)
 
 
 def _assemble(
@@ -287,7 +290,7 @@ def _names(world: World, arguments: Arguments) -> dict[str, frozenset[str]]:
     """Words for did-you-mean in the validator's messages, by the kind they name."""
     attributes = {attr for entity in world.registered.values() for attr in entity.attrs}
     context = {"delegation_depth", "chain", "chain_max_risk", "reentry", "live_ancestry", "scopes", "protocol", "now"}
-    context |= {"user", "purpose"}
+    context |= {"user", "purpose", "usage", *Usage.__struct_fields__}
     names = {name for tools in arguments.values() for record in tools.values() for name in record.fields}
     return {
         "entity type": frozenset(uid.type for uid in world.registered),

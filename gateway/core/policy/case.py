@@ -57,6 +57,8 @@ class Case(Struct, frozen=True):
         absent = missing(facts, chosen.dereferenced)
         if absent is not None:
             return Answer(Evaluation(False, error=absent))
+        if chosen.reads_usage and "usage" not in facts.context:
+            return Answer(Evaluation(False, error="what was used lately isn't known, and a policy reads it"))
         typed = bundle.schemas.of(facts.context.get("args"))
         key = None if chosen.reading is None else self._key(chosen, chosen.reading, typed, approved=approved)
         known = bundle.memory.find(key)

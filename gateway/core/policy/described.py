@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from gateway.core.model import Call, Chain, Hop, Peer, Route, SpiffeId, Uid, User
+from gateway.core.model import Call, Chain, Hop, Peer, Route, SpiffeId, Uid, Usage, User
 from gateway.core.policy.bundle import Bundle
 from gateway.core.policy.source import did_you_mean
 from gateway.core.registry import Registry
@@ -35,6 +35,8 @@ class Described(Struct, frozen=True, forbid_unknown_fields=True):
     scopes: tuple[str, ...] = ()
     purpose: str | None = None
     reentry: bool = False
+    usage: Usage = Usage()
+    """What was used lately, the call included: ``agent_requests_minute`` and the like; what isn't given is 0."""
 
 
 class DescriptionError(ValueError):
@@ -86,6 +88,7 @@ def hop_of(described: Described, registry: Registry, routes: Mapping[str, Route]
             purpose=described.purpose,
         ),
         now=now,
+        usage=described.usage,
     )
 
 

@@ -10,7 +10,7 @@ from cedarpy import pst
 from msgspec import Struct, structs
 
 from gateway.core import ancestry
-from gateway.core.model import Hop, Uid
+from gateway.core.model import Hop, Uid, Usage
 from gateway.core.policy.argtypes import Arguments
 from gateway.core.policy.arguments import ArgumentsError, context_args
 from gateway.core.policy.entities import Entity, World, bare, offered, task, user
@@ -163,4 +163,6 @@ def _context(hop: Hop, registry: Registry) -> dict[str, Value]:
         context["purpose"] = hop.chain.purpose
     if hop.chain.via is not None:
         context["trace_domain"] = trust_domain_of(hop.chain.via)
+    if hop.usage is not None:
+        context["usage"] = {name: getattr(hop.usage, name) for name in Usage.__struct_fields__}
     return context

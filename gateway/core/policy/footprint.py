@@ -83,10 +83,24 @@ def union(footprints: Iterable[Footprint]) -> Footprint:
 
 def reads_arguments(expr: pst.Expr) -> bool:
     """Whether any part of the expression could read ``context.args``."""
+    return _reads_any(expr, frozenset({"args"}))
+
+
+def reads_usage(expr: pst.Expr) -> bool:
+    """Whether any part of the expression could read ``context.usage``."""
+    return _reads_any(expr, frozenset({"usage"}))
+
+
+def unknown_when_listed(expr: pst.Expr) -> bool:
+    """Whether the expression could read what a later call has and the listing of what may be called hasn't."""
+    return _reads_any(expr, frozenset({"args", "usage"}))
+
+
+def _reads_any(expr: pst.Expr, fields: frozenset[str]) -> bool:
     reads: set[Read] = set()
     for node in _reading(expr):
         _note_context(node, reads)
-    return any(not read.path or read.path[0] == "args" for read in reads)
+    return any(not read.path or read.path[0] in fields for read in reads)
 
 
 def _reading(expr: pst.Expr) -> Iterator[pst.Expr]:

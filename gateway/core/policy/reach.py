@@ -87,8 +87,8 @@ def _matters(narrow: Rule, wide: Rule) -> bool:
     if wide.effect == "permit":
         return narrow.effect == "permit"
     if narrow.effect == "permit":
-        # Lists are derived without conditions on arguments, so such a forbid leaves them to the permit.
-        return not wide.footprint.arguments
+        # Lists are derived without conditions on arguments and usage, so such a forbid leaves them to the permit.
+        return not wide.footprint.arguments and not wide.footprint.reads_context("usage")
     return wide.approval is None or wide.approval == narrow.approval
 
 

@@ -15,7 +15,7 @@ from gateway.core.policy.facts import Facts
 from gateway.core.policy.syntax import path_of
 from gateway.core.policy.values import Instant, Value
 
-UNKEPT = frozenset({"now"})
+UNKEPT = frozenset({"now", "usage"})
 """Fields of the context that change from call to call: what reads them is decided each time."""
 MOST_KEY_BYTES = 4096
 """Of the facts of one key. Calls that policies read more of (long arguments) are decided each time."""
@@ -25,10 +25,10 @@ Reader = Callable[[Facts], Any]
 
 
 def readers(nodes: Iterable[pst.Expr]) -> tuple[Reader, ...] | None:
-    """A reader for each expression that reads something; None where one of them isn't understood or reads the time."""
+    """A reader for each expression that reads something; None where one isn't understood, or reads what changes."""
     found: dict[pst.Expr, Reader] = {}
     for node in nodes:
-        reader = None if reads_time(node) else _reader(node)
+        reader = None if _reads_unkept(node) else _reader(node)
         if reader is None:
             return None
         found[_read_of(node)] = reader
@@ -37,8 +37,7 @@ def readers(nodes: Iterable[pst.Expr]) -> tuple[Reader, ...] | None:
 
 def reads_time(node: pst.Expr) -> bool:
     """Whether the node is the time itself, or the context as a whole."""
-    path = path_of(node)
-    return path is not None and path[0] == "context" and (len(path) == 1 or path[1] in UNKEPT)
+    return _reads(node, frozenset({"now"}))
 
 
 def written(fixed: Sequence[Any], reading: Iterable[Reader], facts: Facts) -> bytes | None:
@@ -50,6 +49,15 @@ def written(fixed: Sequence[Any], reading: Iterable[Reader], facts: Facts) -> by
     except UnicodeEncodeError:
         return None
     return key if len(key) <= MOST_KEY_BYTES else None
+
+
+def _reads_unkept(node: pst.Expr) -> bool:
+    return _reads(node, UNKEPT)
+
+
+def _reads(node: pst.Expr, fields: frozenset[str]) -> bool:
+    path = path_of(node)
+    return path is not None and path[0] == "context" and (len(path) == 1 or path[1] in fields)
 
 
 def _reader(node: pst.Expr) -> Reader | None:

@@ -103,6 +103,7 @@ def hop_of(record: DecisionRecord, facts: Then) -> Hop | str:
         ),
         now=record.at,
         asking=record.asking,
+        usage=record.usage,
     )
 
 

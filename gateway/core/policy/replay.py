@@ -21,6 +21,7 @@ from gateway.core.policy.argtypes import Record, Scalar, SetOf
 from gateway.core.policy.bundle import Bundle
 from gateway.core.policy.decide import decide
 from gateway.core.policy.entities import World, registered
+from gateway.core.policy.footprint import reads_usage
 from gateway.core.policy.keeping import Kept, literals, types_of
 from gateway.core.policy.listing import assumed, may_overflow
 from gateway.core.policy.remembered import Then, hop_of, then
@@ -87,7 +88,26 @@ class Replay:
         for uid in literals(bundle):
             if uid not in bundle.world.registered and uid in self._bundle.world.registered:
                 return Undecidable(f"reads {uid}, which was not kept")
+        if record.usage is None and bundle.reads.reads_context("usage"):
+            return self._whatever_usage(record, hop, facts, bundle)
         return self._decided(record, hop, facts, bundle)
+
+    def _whatever_usage(
+        self, record: DecisionRecord, hop: Hop, facts: Then, bundle: Bundle
+    ) -> Answer | Undecidable | Besides:
+        """The answer where it is the same whatever was used lately."""
+        reading = [rule for rule in bundle.rules.values() if rule.footprint.reads_context("usage")]
+        why = Undecidable(f"reads context.usage ({', '.join(rule.id for rule in reading)}), which was not kept")
+        ends = [
+            self._decided(record, hop, facts, _as_if_used(bundle, reading, through=through))
+            for through in (True, False)
+        ]
+        best, worst = ends
+        if not isinstance(best, Answer) or not isinstance(worst, Answer):
+            return next(end for end in ends if not isinstance(end, Answer))
+        if any(may_overflow(rule.tree) for rule in reading) and best.verdict != "deny":
+            return why
+        return best if _ends_alike(best, worst) else why
 
     def _at(self, digests: tuple[str, ...]) -> tuple[Then, Bundle]:
         known = self._then.get(digests)
@@ -163,6 +183,16 @@ def over(bundle: Bundle, registry: Registry, actions: Mapping[Uid, Any]) -> Bund
     entities = {**registered(registry), **actions}
     world = World(entities, {uid: entity.text() for uid, entity in entities.items()})
     return bundle.over(registry, world)
+
+
+def _as_if_used(bundle: Bundle, reading: Iterable[Rule], *, through: bool) -> Bundle:
+    """The bundle with its policies that read what was used lately as they let a call through, or as they don't."""
+    rules = dict(bundle.rules)
+    for rule in reading:
+        tree = assumed(rule.tree, (rule.effect == "permit") is through, reads_usage)
+        rules[rule.id] = structs.replace(rule, tree=tree)
+    asked = bundle.asked_as({name: rule.tree for name, rule in rules.items()})
+    return structs.replace(asked, rules=rules)
 
 
 def _always(rule: Rule) -> pst.Template:

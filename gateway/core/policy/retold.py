@@ -20,7 +20,7 @@ from gateway.core.policy.rule import Rule
 from gateway.core.policy.syntax import path_of, uid_of
 from gateway.core.registry import Registry, Tool
 
-Lacking = Literal["arguments", "user", "origins", "further actions"]
+Lacking = Literal["arguments", "user", "origins", "further actions", "usage"]
 _FURTHER = frozenset({"subscriptions/listen", "resources/subscribe"})
 """Methods whose further actions aren't recorded."""
 
@@ -44,6 +44,8 @@ def retold(record: DecisionRecord, registry: Registry, routes: Mapping[str, Rout
         lacking.add("origins")
     if record.method in _FURTHER:
         lacking.add("further actions")
+    if record.usage is None:
+        lacking.add("usage")
     facts = record.chain
     actors = tuple(map(SpiffeId, facts.actors))
     live = Ancestry(facts.live_depth, facts.possible_parents) if facts.live_depth else None
@@ -78,6 +80,7 @@ def retold(record: DecisionRecord, registry: Registry, routes: Mapping[str, Rout
         ),
         now=record.at,
         asking=record.asking,
+        usage=record.usage,
     )
     return Retold(hop, frozenset(lacking))
 
@@ -100,6 +103,10 @@ def unknown_to(bundle: Bundle, story: Retold) -> tuple[str, ...]:
         readers = sorted(rule.id for rule in speaking if _reads_user(rule, hop))
         if readers:
             found.append(f"roles and groups of the user's token are not recorded, and may be read by {_names(readers)}")
+    if "usage" in story.lacking:
+        readers = sorted(rule.id for rule in speaking if rule.footprint.reads_context("usage"))
+        if readers:
+            found.append(f"what was used lately is not recorded, and may be read by {_names(readers)}")
     if not found and hop.call.protocol == "mcp" and not _whatever_log_level(hop, bundle):
         found.append("whether the call sets a log level is not recorded, and would decide it")
     return tuple(found)

@@ -49,6 +49,8 @@ class Slice(Struct, frozen=True, eq=False):
     reading: tuple[Reader, ...] | None
     """The key's readers; None where answers must not be remembered."""
     reads_time: bool
+    reads_usage: bool
+    """Whether the answer takes knowing what was used lately."""
     dereferenced: frozenset[pst.Expr]
     literals: frozenset[Uid]
 
@@ -129,6 +131,7 @@ class Cut:
             size=len(parts),
             reading=readers(nodes),
             reads_time=any(map(reads_time, nodes)),
+            reads_usage=any(each.reads_context("usage") for each in evaluated),
             dereferenced=frozenset[pst.Expr]().union(*(each.dereferenced for each in evaluated)),
             literals=frozenset[Uid]().union(*(each.literals for each in evaluated)),
         )

@@ -12,6 +12,7 @@ from gateway.protocols.base import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUE
 from gateway.protocols.jsonrpc import dump_json
 from gateway.protocols.refusal import NO_STORE, data_of, message_of
 
+RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 A2A_DOMAIN, GATEWAY_DOMAIN = "a2a-protocol.org", "hopgate"
 
@@ -70,7 +71,8 @@ def status_reply(status: int, code: int, refusal: Refusal) -> Reply:
         name = NAMES.get(status, "INTERNAL" if status >= 500 else "INVALID_ARGUMENT")
     else:
         info, name = _info(meaning.reason, A2A_DOMAIN, data), meaning.name
-    body = dump_json(_status(status, name, message_of(refusal), [info]))
+    details = [info, *({"@type": RETRY_INFO, "retryDelay": f"{seconds}s"} for seconds in _waits(refusal))]
+    body = dump_json(_status(status, name, message_of(refusal), details))
     return Reply(status, NO_STORE + refusal.headers, body)
 
 
@@ -82,6 +84,12 @@ def _details(error: Mapping[str, Any], meaning: HttpMeaning) -> list[Any]:
     if isinstance(data, list) and all(isinstance(item, dict) and "@type" in item for item in data) and data:
         return data
     return [_info(meaning.reason, A2A_DOMAIN, {})]
+
+
+def _waits(refusal: Refusal) -> list[object]:
+    """The seconds after which to come back, where they are known."""
+    seconds = (refusal.data or {}).get("retry_after_seconds")
+    return [] if seconds is None else [seconds]
 
 
 def _info(reason: str, domain: str, metadata: Mapping[str, str]) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from gateway.identity.assertions import GRANT_TYPE
 from gateway.protocols import token_request
 from gateway.protocols.base import HttpError
 from gateway.protocols.token_request import TokenRequest
+from gateway.proxy import counting
 from gateway.proxy.exchange import Answer
 from gateway.proxy.gate import Gate, Passage
 from gateway.proxy.oauth import assertion_grant, exchange_grant
@@ -63,7 +64,10 @@ async def _issued(gate: Gate, passage: Passage) -> Issued:
     if "?" in exchange.target:
         raise token_request.invalid("parameters are sent in the body only")
     limits = passage.limits
+    counting.check_refused(gate, passage)
+    counting.arrive(gate, passage)
     body = await exchange.read_body(limits.token_request_bytes, limits.body_seconds)
+    counting.count_request(gate, passage, len(body))
     request = token_request.read(passage.headers, body)
     grant = GRANTS.get(request.need("grant_type"))
     if grant is None:

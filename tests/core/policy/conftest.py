@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from msgspec import structs
 
-from gateway.core.model import Call, Chain, Hop, Peer, Route, SpiffeId, Uid, User
+from gateway.core.model import Call, Chain, Hop, Peer, Route, SpiffeId, Uid, Usage, User
 from gateway.core.policy.bundle import Bundle, PolicySource, compile_bundle
 from gateway.core.registry import Agent, Model, Person, Registry, Server, Tool, Upstream
 
@@ -155,8 +155,9 @@ def hop(
         call=call,
         chain=structs.replace(facts, **{k: v for k, v in changes.items() if k in {"reentry", "purpose"}}),
         now=1_795_000_000_123,
+        usage=Usage(),
     )
-    return structs.replace(base, **{k: v for k, v in changes.items() if k in {"now"}})
+    return structs.replace(base, **{k: v for k, v in changes.items() if k in {"now", "usage"}})
 
 
 def files(*policies: str, path: str = "platform/test.cedar") -> list[PolicySource]:

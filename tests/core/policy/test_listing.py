@@ -4,7 +4,7 @@ from cedarpy import policies_to_pst
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core.model import Ask, Permit, Uid
+from gateway.core.model import Ask, Permit, Uid, Usage
 from gateway.core.policy.bundle import Bundle, compile_bundle
 from gateway.core.policy.decide import decide, may_use
 from gateway.core.policy.listing import list_tree
@@ -21,6 +21,11 @@ ARGUMENT_TESTS = [
     f'(if {PAY} then principal.hasTag("autonomous") else principal.hasTag("autonomous"))',
     "(context has args.ledger)",
 ]
+USAGE_TESTS = [
+    "(context has usage && context.usage.agent_requests_minute > 5)",
+    "(context has usage.agent_requests_minute && context.usage.agent_requests_minute * 9223372036854775807 > 5)",
+    "(if context has usage then context.usage.agent_concurrent > 1 else true)",
+]
 OTHER_TESTS = [
     'principal.risk_level == "low"',
     'resource in ToolSet::"payments"',
@@ -32,7 +37,7 @@ OTHER_TESTS = [
     "true",
 ]
 EXPRESSIONS = st.recursive(
-    st.sampled_from([*ARGUMENT_TESTS, *OTHER_TESTS]),
+    st.sampled_from([*ARGUMENT_TESTS, *USAGE_TESTS, *OTHER_TESTS]),
     lambda inner: st.one_of(
         st.tuples(inner, inner).map(lambda pair: f"({pair[0]} && {pair[1]})"),
         st.tuples(inner, inner).map(lambda pair: f"({pair[0]} || {pair[1]})"),
@@ -67,17 +72,26 @@ def written(policies):
 
 @settings(max_examples=250, deadline=None)
 @given(
-    POLICIES, ARGUMENTS, st.sampled_from(["analyst", "auditor", "archivist"]), st.sampled_from(["pay", "read_balance"])
+    POLICIES,
+    ARGUMENTS,
+    st.sampled_from(["analyst", "auditor", "archivist"]),
+    st.sampled_from(["pay", "read_balance"]),
+    st.tuples(*[st.sampled_from([Usage(), Usage(agent_requests_minute=6, agent_concurrent=2)])] * 2),
 )
-def test_callable_implies_listed(kit, firm, policies, arguments, who, name):
+def test_callable_implies_listed(kit, firm, policies, arguments, who, name, usages):
+    """Whatever was used lately when it is listed, and when it is called."""
     bundle = compile_bundle(kit.files(*written(policies)), kit.SCHEMA, firm)
     if not isinstance(bundle, Bundle):
         return
     sent = arguments if name == "pay" else {}
-    found = decide(kit.hop(who, resource=Uid("Tool", f"ledger/{name}"), arguments=sent), bundle, firm, 1)
+    found = decide(
+        kit.hop(who, resource=Uid("Tool", f"ledger/{name}"), arguments=sent, usage=usages[0]), bundle, firm, 1
+    )
     if isinstance(found, Permit | Ask):
         server = Uid("McpServer", "ledger")
-        assert may_use(kit.hop(who, "listTools", server), bundle, firm, firm.servers["ledger"].tools[name].uid)
+        assert may_use(
+            kit.hop(who, "listTools", server, usage=usages[1]), bundle, firm, firm.servers["ledger"].tools[name].uid
+        )
         assert isinstance(decide(kit.hop(who, "discover", server), bundle, firm, 1), Permit)
 
 

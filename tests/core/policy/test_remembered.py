@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from gateway.core.model import Uid
+from gateway.core.model import Uid, Usage
 from gateway.core.policy.bundle import Bundle, compile_bundle
 from gateway.core.policy.decide import decide, may_use
 from gateway.core.policy.memory import Memory
@@ -70,6 +70,8 @@ CONDITIONS = [
     'Agent::"analyst".risk_level == "low"',
     'User::"corp|maria" in Team::"finance"',
     'context.now > datetime("2026-11-18")',
+    "(context has usage && context.usage.agent_requests_minute > 5)",
+    "(context has usage.agent_bytes_hour && context.usage.agent_bytes_hour * 9223372036854775807 > 1)",
     'decimal("1.5").lessThan(decimal("2.0"))',
     "!context.approved",
     "context.approvers.isEmpty()",
@@ -183,6 +185,7 @@ def hops(draw, kit):
         user=draw(users(kit)) if who is not None else kit.MARIA,
         arguments=draw(ARGUMENTS) if name == "pay" else {},
         now=draw(st.sampled_from([1_795_000_000_123, 1_700_000_000_000])),
+        usage=draw(st.sampled_from([Usage(agent_requests_minute=many, agent_bytes_hour=many) for many in (1, 6)])),
         reentry=draw(st.booleans()),
         purpose=draw(st.sampled_from([None, "audit", "\udfff"])),
     )
@@ -302,7 +305,7 @@ def requests(kit):
     """A call, and others that each differ from it in one thing."""
 
     def pays(who="analyst", ceiling=(), user=kit.MARIA, chain=None, now=1_795_000_000_123, **more):
-        extra = {name: more.pop(name) for name in ("reentry", "purpose") if name in more}
+        extra = {name: more.pop(name) for name in ("reentry", "purpose", "usage") if name in more}
         arguments = {"amount": 11, "to": "bob", **more}
         pay = Uid("Tool", "ledger/pay")
         hop = kit.hop(who, resource=pay, user=user, chain=chain, arguments=arguments, now=now, **extra)
@@ -329,6 +332,7 @@ def requests(kit):
         pays(chain=("planner", "analyst")),
         pays(who="planner"),
         pays(now=1_700_000_000_000),
+        pays(usage=Usage(agent_requests_minute=6, agent_bytes_hour=6)),
         pays(reentry=True),
         pays(purpose="audit"),
         pays(purpose="\udfff"),
