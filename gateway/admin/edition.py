@@ -22,3 +22,5 @@ class AdminEdition(Struct, frozen=True, kw_only=True):
     allowed: Allowed
     limits: Limits
     body_bytes: int
+    policy_bytes: int
+    """Most bytes of a body that holds policies."""

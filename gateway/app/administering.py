@@ -10,6 +10,7 @@ from gateway.admin.api import ENDPOINTS
 from gateway.admin.desk import Desk
 from gateway.admin.edition import AdminEdition
 from gateway.admin.endpoint import Office
+from gateway.admin.policies import PolicyDesk
 from gateway.admin.server import AdminListener, SocketTakenError
 from gateway.app.identity import Identity
 from gateway.app.ids import new_id
@@ -46,6 +47,7 @@ def admin_edition(published: Published, telemetry: Telemetry) -> AdminEdition:
         allowed=Allowed(host_names(settings, hosts), frozenset(origins)),
         limits=snapshot.limits,
         body_bytes=16 * 1024 if admin is None else admin.body_bytes,
+        policy_bytes=settings.publishing.body_bytes,
     )
 
 
@@ -54,6 +56,7 @@ async def administer(
     edition: Callable[[], AdminEdition],
     gate: Gate,
     revoking: Revoking,
+    policies: PolicyDesk,
     identity: Identity,
     telemetry: Telemetry,
     stack: AsyncExitStack,
@@ -63,7 +66,7 @@ async def administer(
     Raises:
         PartError: the port or the socket can't be bound.
     """
-    desk = Desk(_office(settings, edition, gate, revoking, telemetry), ENDPOINTS)
+    desk = Desk(_office(settings, edition, gate, revoking, policies, telemetry), ENDPOINTS)
     own, path = AdminListener(desk.handle), settings.admin_socket
     stack.push_async_callback(own.stop)
     try:
@@ -85,7 +88,12 @@ async def administer(
 
 
 def _office(
-    settings: Settings, edition: Callable[[], AdminEdition], gate: Gate, revoking: Revoking, telemetry: Telemetry
+    settings: Settings,
+    edition: Callable[[], AdminEdition],
+    gate: Gate,
+    revoking: Revoking,
+    policies: PolicyDesk,
+    telemetry: Telemetry,
 ) -> Office:
     async def check_revoked(principal: Principal) -> None:
         await gate.revoked.check(_keys(principal), halted=False)
@@ -97,6 +105,7 @@ def _office(
         apply=lambda: revoking.apply(gate),
         check_revoked=check_revoked,
         decisions=lambda: AuditReader(settings.store.url),
+        policies=policies,
         sealer=gate.sealer,
         metrics=telemetry.metrics,
         log=telemetry.log,

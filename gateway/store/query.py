@@ -4,8 +4,9 @@ Works while the gateway writes, and on what a killed gateway left. Times are Uni
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import groupby
+from contextlib import ExitStack, contextmanager
+from heapq import merge
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -164,6 +165,23 @@ class AuditReader:
                     record = _decoded(row.payload)
                     if isinstance(record, DecisionRecord):
                         yield record
+
+    def newest_decisions(self, since: int, until: int | None, limit: int) -> Iterator[DecisionRecord]:
+        """The newest ``limit`` of ``decisions``, newest first.
+
+        Raises:
+            StoreError: AUDIT_UNAVAILABLE.
+        """
+        query = select(records.c.payload, records.c.at).where(records.c.kind == "decision", records.c.at >= since)
+        if until is not None:
+            query = query.where(records.c.at < until)
+        query = query.order_by(records.c.at.desc(), records.c.entry.desc()).limit(limit)
+        with ExitStack() as stack:
+            files = [_stream(stack.enter_context(_reading(path)), query) for path in self.paths]
+            for row in islice(merge(*files, key=lambda row: -row.at), limit):
+                record = _decoded(row.payload)
+                if isinstance(record, DecisionRecord):
+                    yield record
 
     def determined(self, since: int = 0) -> dict[str, tuple[int, int]]:
         """By policy: when it last determined a decision, and how many since ``since``.

@@ -166,3 +166,25 @@ upstream_tokens = Table(
     Column("claimed_until", BigInteger, nullable=False),
 )
 """Users' tokens of third-party servers, sealed with a key that isn't here."""
+policy_versions = Table(
+    "policy_versions",
+    state,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("bundle", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("back_to", BigInteger),
+    Column("files", LargeBinary, nullable=False),
+)
+"""Append-only. ``files`` is a JSON object: path → digest of its text."""
+
+policy_texts = Table(
+    "policy_texts",
+    state,
+    Column("digest", Text, primary_key=True),
+    Column("text", Text, nullable=False),
+)
+"""Texts of policy files by their SHA-256, once for all versions that have them."""

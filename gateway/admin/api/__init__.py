@@ -1,6 +1,11 @@
 """The resources of the admin API, one file each, and the table of all of them."""
 
-from gateway.admin.api import decisions, revocations
+from gateway.admin.api import decisions, policies, publishing, revocations
 from gateway.admin.endpoint import Endpoint
 
-ENDPOINTS: tuple[Endpoint, ...] = (*revocations.ENDPOINTS, *decisions.ENDPOINTS)
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *revocations.ENDPOINTS,
+    *decisions.ENDPOINTS,
+    *policies.ENDPOINTS,
+    *publishing.ENDPOINTS,
+)
