@@ -153,6 +153,14 @@ async def test_where_files_own_the_policies_they_are_changed_there_and_every_gen
     async with through_gateway(company, Ledger()), socket_of(company) as admin:
         assert len((await admin.get(f"{POLICIES}/versions")).json()["versions"]) == 2
         assert (await ready(company))[1]["generation"] == 1
+    # What the files said is where the store goes on.
+    company.settings["publishing"] = {"source": "store"}
+    (company.directory / "policies/guardrails/payments.cedar").write_text("nonsense")
+    del company.policies["guardrails/payments.cedar"]
+    async with through_gateway(company, Ledger()), socket_of(company) as admin:
+        found = (await admin.get(POLICIES)).json()
+        assert (found["source"], found["version"]["number"]) == ("store", 2)
+        assert not await pays(company)
 
 
 async def test_replay_and_review_say_what_the_commands_say(company: Company) -> None:
