@@ -22,7 +22,9 @@ from gateway.core.policy.kernel import kernel_problems
 from gateway.core.policy.source import Problem as PolicyProblem
 from gateway.core.scope import Sources
 from gateway.core.snapshot import Snapshot
+from gateway.core.versions import Version, VersionFacts
 from gateway.store.approved_tools import approved_tools
+from gateway.store.policy_versions import kept
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -33,6 +35,8 @@ class Published(msgspec.Struct, frozen=True):
     warnings: tuple[Problem, ...]
     admin: AdminBundle
     """Who may administer: apart from the snapshot, so that no other policy changes it."""
+    version: VersionFacts | None = None
+    """The kept version that its policies are of; None where they are the files of the folder."""
 
 
 def publish(path: Path, environ: Mapping[str, str], generation: int, digest_key: bytes | None) -> Published | Problems:
@@ -41,7 +45,7 @@ def publish(path: Path, environ: Mapping[str, str], generation: int, digest_key:
     ``digest_key`` keys the digests of sensitive argument values in records; None leaves such values out.
     """
     loaded = load_typed(path, environ)
-    return loaded if isinstance(loaded, Problems) else compile_loaded(loaded, generation, digest_key)
+    return loaded if isinstance(loaded, Problems) else compile_kept(loaded, generation, digest_key)
 
 
 def load_typed(path: Path, environ: Mapping[str, str]) -> Loaded | Problems:
@@ -57,12 +61,37 @@ def load_typed(path: Path, environ: Mapping[str, str]) -> Loaded | Problems:
     return msgspec.structs.replace(loaded, registry=typed_by(loaded.registry, approved))
 
 
-def compile_loaded(loaded: Loaded, generation: int, digest_key: bytes | None) -> Published | Problems:
-    """The snapshot of a loaded configuration, or the problems of its policies."""
+def compile_kept(loaded: Loaded, generation: int, digest_key: bytes | None) -> Published | Problems:
+    """``compile_loaded``, with the policies that were published last where the store owns them."""
+    store = loaded.settings.store.path
+    if loaded.settings.publishing.source == "files":
+        return compile_loaded(loaded, generation, digest_key)
+    try:
+        version = kept(store)
+    except StoreError as error:
+        return Problems((*loaded.warnings, Problem(str(store), 0, "publishing.source", error.detail)))
+    if version is None:
+        return compile_loaded(loaded, generation, digest_key)
+    found = compile_loaded(of_version(loaded, version), generation, digest_key, version.facts.number)
+    return msgspec.structs.replace(found, version=version.facts) if isinstance(found, Published) else found
+
+
+def of_version(loaded: Loaded, version: Version) -> Loaded:
+    """The configuration with the policies of a version in place of the folder's."""
+    return msgspec.structs.replace(loaded, policies=version.sources())
+
+
+def compile_loaded(
+    loaded: Loaded, generation: int, digest_key: bytes | None, version: int | None = None
+) -> Published | Problems:
+    """The snapshot of a loaded configuration, or the problems of its policies.
+
+    ``version`` is named in the problems of policies that are not the folder's; 0 is one that has no number yet.
+    """
     others = [source for source in loaded.policies if not source.path.startswith(FOLDER)]
     bundle = compile_bundle(others, cedar_schema(), loaded.registry, digest_key)
     admin = compile_admin(loaded.policies, cedar_schema("admin"))
-    folder = Path(loaded.settings.policies)
+    folder = Path(loaded.settings.policies) if version is None else version
     kernel = kernel_problems(loaded.policies, cedar_schema(), loaded.registry)
     broken = any(problem.severity == "error" for problem in kernel)
     if not isinstance(bundle, Bundle) or not isinstance(admin, AdminBundle) or broken:
@@ -94,9 +123,12 @@ def cedar_schema(name: str = "gateway") -> str:
     return (Path(__file__).parent.parent / "schemas" / f"{name}.cedarschema").read_text("utf-8")
 
 
-def _told(problem: PolicyProblem, folder: Path) -> Problem:
-    named = folder / problem.path
-    where = str(named) if named.exists() else problem.path
+def _told(problem: PolicyProblem, folder: Path | int) -> Problem:
+    if isinstance(folder, int):
+        where = f"version {folder}: {problem.path}" if folder else problem.path
+    else:
+        named = folder / problem.path
+        where = str(named) if named.exists() else problem.path
     return Problem(where, problem.line, problem.policy or "", problem.message, "", problem.severity)
 
 

@@ -16,10 +16,12 @@ from gateway.admin.edition import AdminEdition
 from gateway.admin.endpoint import Asked, Endpoint, Office, Told
 from gateway.admin.problem import NO_STORE, problem
 from gateway.admin.request import AdminAnswer, AdminRequest, convert, headers_of, read_json
-from gateway.core.administration import Verdict, decide
+from gateway.core.administration import Principal, Question, Verdict, decide
 from gateway.core.audit import AdminRecord, canonical_value
 from gateway.core.errors import HopError, StoreError
+from gateway.core.model import User
 from gateway.core.reasons import Reason
+from gateway.core.registry import Registry
 from gateway.protocols.base import HttpError
 from gateway.protocols.http_head import check_host, split_target
 
@@ -41,7 +43,9 @@ class _Visit:
     path: str = ""
     known: Known | None = None
     action: str = ""
-    body: Any = None
+    detail: str = ""
+    noted: Any = None
+    """What the record holds of the body."""
     verdict: Verdict | None = None
     permitted: bool = False
     """Whether its permit is recorded."""
@@ -78,15 +82,18 @@ class Desk:
         if known.principal is not None:
             await office.check_revoked(known.principal)
         endpoint, names = self._endpoint(request.method, path)
+        body = None
         if endpoint.body is not None:
-            visit.body = await read_json(request, headers, edition.body_bytes, edition.limits)
+            most = edition.policy_bytes if endpoint.large else edition.body_bytes
+            body = await read_json(request, headers, most, edition.limits)
+            visit.noted = endpoint.noted(body)
         asked = Asked(
             id=visit.id,
             at=visit.at,
             caller=known.caller,
             names=names,
             query=convert(query, endpoint.query, "$query", strict=False),
-            body=None if endpoint.body is None else convert(visit.body, endpoint.body, "$"),
+            body=None if endpoint.body is None else convert(body, endpoint.body, "$"),
             headers=headers,
         )
         await self._decide(visit, known, endpoint, asked)
@@ -104,22 +111,32 @@ class Desk:
 
     async def _decide(self, visit: _Visit, known: Known, endpoint: Endpoint, asked: Asked) -> None:
         """Leave to go on, on record where something will change."""
-        question = await endpoint.question(self._office, asked)
-        visit.action = question.action
+        found = await endpoint.question(self._office, asked)
+        questions = found if isinstance(found, tuple) else (found,)
+        visit.action, visit.detail = questions[0].action, questions[0].detail
         if known.principal is None:
             visit.verdict = Verdict(True, (BY_SOCKET,))
             log = self._office.log.warning if endpoint.writes else self._office.log.info
-            log("admin override", id=visit.id, caller=known.caller.id, action=question.action, path=visit.path)
+            log("admin override", id=visit.id, caller=known.caller.id, action=visit.action, path=visit.path)
         else:
-            visit.verdict = decide(known.principal, question, visit.edition.bundle, visit.at)
-        if visit.verdict.error is not None:
-            raise HopError(Reason.POLICY_ERROR, visit.verdict.error)
-        if not visit.verdict.allowed:
-            reason = Reason.FORBIDDEN if visit.verdict.policies else Reason.NO_PERMIT
-            raise HopError(reason, f"{known.caller.id} may not {question.action} {question.collection}")
+            self._ask_policies(visit, known, known.principal, questions)
         if endpoint.writes:
-            await self._office.audit.append(_record(visit, known, "permit", Reason.PERMITTED))
+            await self._office.audit.append(_record(visit, known, "permit", Reason.PERMITTED, visit.detail))
             visit.permitted = True
+
+    def _ask_policies(self, visit: _Visit, known: Known, who: Principal, questions: Sequence[Question]) -> None:
+        """All questions have to be permitted; the first that isn't ends it."""
+        team = _team_of(who, visit.edition.registry)
+        by: set[str] = set()
+        for question in questions:
+            visit.verdict = verdict = decide(who, question, visit.edition.bundle, visit.at, team)
+            if verdict.error is not None:
+                raise HopError(Reason.POLICY_ERROR, verdict.error)
+            if not verdict.allowed:
+                reason = Reason.FORBIDDEN if verdict.policies else Reason.NO_PERMIT
+                raise HopError(reason, f"{known.caller.id} may not {question.action} {question.collection}")
+            by.update(verdict.policies)
+        visit.verdict = Verdict(True, tuple(sorted(by)))
 
     async def _refuse(self, visit: _Visit, error: HopError) -> AdminAnswer:
         office, known = self._office, visit.known
@@ -130,8 +147,9 @@ class Desk:
         verdict = "failed" if visit.permitted else "refused"
         if error.reason in (Reason.NO_PERMIT, Reason.FORBIDDEN):
             verdict = "deny"
+        detail = "; ".join(filter(None, (error.detail, visit.detail)))
         try:
-            await office.audit.append(_record(visit, known, verdict, error.reason, error.detail))
+            await office.audit.append(_record(visit, known, verdict, error.reason, detail))
         except StoreError as lost:
             office.log.error("admin refusal not recorded", id=visit.id, reason=error.reason, detail=lost.detail)
             error = lost
@@ -150,11 +168,16 @@ def _record(visit: _Visit, known: Known, verdict: Any, reason: Reason, detail: s
         verdict=verdict,
         reason=reason,
         detail=detail[:512],
-        request=Raw(b"null") if visit.body is None else canonical_value(visit.body),
+        request=Raw(b"null") if visit.noted is None else canonical_value(visit.noted),
         policies=() if found is None else found.policies,
         bundle=visit.edition.bundle.digest,
         generation=visit.edition.generation,
     )
+
+
+def _team_of(who: Principal, registry: Registry) -> str | None:
+    person = registry.people.get(who.sub) if isinstance(who, User) else None
+    return None if person is None else person.team
 
 
 def _answer(told: Told) -> AdminAnswer:

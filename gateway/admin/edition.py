@@ -25,3 +25,5 @@ class AdminEdition(Struct, frozen=True, kw_only=True):
     quotas: Quotas
     """How much may be used."""
     body_bytes: int
+    policy_bytes: int
+    """Most bytes of a body that holds policies."""

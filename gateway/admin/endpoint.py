@@ -10,6 +10,7 @@ from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
 from gateway.admin.edition import AdminEdition
+from gateway.admin.policies import PolicyDesk
 from gateway.core.administration import Principal, Question
 from gateway.core.audit import AdminCaller
 from gateway.core.metering import Standing
@@ -35,6 +36,7 @@ class Office(NamedTuple):
     decisions: Callable[[], AuditReader]
     standings: Callable[[Kind], Iterable[Standing]]
     """Who has used how much lately."""
+    policies: PolicyDesk
     sealer: Sealer
     metrics: Metrics
     log: FilteringBoundLogger
@@ -82,20 +84,29 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     path: str
     """``/api/v1/revocations/{id}``."""
     summary: str
-    question: Callable[[Office, Asked], Awaitable[Question]]
-    """What the caller needs leave for."""
+    question: Callable[[Office, Asked], Awaitable[Question | tuple[Question, ...]]]
+    """What the caller needs leave for; of several, for each."""
     handle: Callable[[Office, Asked], Awaitable[Told]]
     query: type = Empty
     body: type | None = None
     answer: type | None = None
     status: int = 200
+    tried: int | None = None
+    """The status of the same answer where nothing was changed."""
     headers: Mapping[str, str] = {}
     """Request headers that it reads, with their meaning."""
+
+    asks: bool = False
+    """Whether it only asks something, though by POST: what it asks with is large."""
+    large: bool = False
+    """Whether its body may hold policies."""
+    noted: Callable[[Any], Any] = lambda body: body
+    """What of its body the record holds; the body is any JSON value."""
 
     @property
     def writes(self) -> bool:
         """Whether it changes something, and so is recorded before it does."""
-        return self.method != "GET"
+        return self.method != "GET" and not self.asks
 
     def names(self, path: str) -> Mapping[str, str] | None:
         """The values of the path's names, or None where it is another path."""

@@ -20,6 +20,22 @@ PROBLEM = {
         "reason": {"enum": sorted(Reason)},
         "id": {"type": "string", "description": "Of the request, and of its record where there is one."},
         "path": {"type": "string", "description": "Place of the value that can't be used: $ is the body."},
+        "problems": {
+            "type": "array",
+            "description": "Of policies that can't be used: each with its file and line.",
+            "items": {
+                "type": "object",
+                "required": ["file", "line", "key", "message", "hint", "severity"],
+                "properties": {
+                    "file": {"type": "string", "description": "Relative to the policies folder; empty for all of it."},
+                    "line": {"type": "integer", "description": "From 1; 0 is the whole file."},
+                    "key": {"type": "string", "description": "Id of the policy, or name of the test."},
+                    "message": {"type": "string"},
+                    "hint": {"type": "string"},
+                    "severity": {"enum": ["error", "warning"]},
+                },
+            },
+        },
         "next_step": {"type": "string"},
     },
 }
@@ -65,10 +81,11 @@ def _operation(endpoint: Endpoint, known: dict[type, Any], components: dict[str,
     answer: dict[str, Any] = {"description": endpoint.summary}
     if endpoint.answer is not None:
         answer["content"] = {"application/json": {"schema": known[endpoint.answer]}}
+    answers = {str(status): answer for status in (endpoint.status, endpoint.tried) if status is not None}
     found: dict[str, Any] = {
         "summary": endpoint.summary,
         "parameters": parameters,
-        "responses": {str(endpoint.status): answer, "default": {"$ref": "#/components/responses/Problem"}},
+        "responses": {**answers, "default": {"$ref": "#/components/responses/Problem"}},
     }
     if endpoint.body is not None:
         content = {"application/json": {"schema": known[endpoint.body]}}

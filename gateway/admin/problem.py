@@ -1,7 +1,10 @@
 """Refusals of the admin API as problem documents (RFC 9457), each with its reason and an id."""
 
+from typing import Any
+
 import msgspec
 
+from gateway.admin.policies import PoliciesError
 from gateway.admin.request import AdminAnswer, PlaceError
 from gateway.core.errors import HopError, TokenError
 from gateway.core.reasons import Reason
@@ -15,7 +18,7 @@ def problem(error: HopError, request_id: str) -> AdminAnswer:
     """The whole answer. The id is of the request, and of its record where there is one."""
     meaning = error.reason.meaning
     status = error.status if isinstance(error, HttpError) else meaning.status
-    document = {
+    document: dict[str, Any] = {
         "type": f"urn:hopgate:reason:{error.reason}",
         "title": meaning.text,
         "status": status,
@@ -25,6 +28,8 @@ def problem(error: HopError, request_id: str) -> AdminAnswer:
         "path": error.place if isinstance(error, PlaceError) else "",
         "next_step": meaning.next_step,
     }
+    if isinstance(error, PoliciesError):
+        document["problems"] = error.problems
     headers = [("Content-Type", "application/problem+json"), NO_STORE]
     if status == 503:
         headers.append(("Retry-After", RETRY_AFTER_SECONDS))

@@ -10,6 +10,7 @@ from gateway.admin.api import ENDPOINTS
 from gateway.admin.desk import Desk
 from gateway.admin.edition import AdminEdition
 from gateway.admin.endpoint import Office
+from gateway.admin.policies import PolicyDesk
 from gateway.admin.server import AdminListener, SocketTakenError
 from gateway.app.identity import Identity
 from gateway.app.ids import new_id
@@ -47,6 +48,7 @@ def admin_edition(published: Published, telemetry: Telemetry) -> AdminEdition:
         limits=snapshot.limits,
         quotas=snapshot.quotas,
         body_bytes=16 * 1024 if admin is None else admin.body_bytes,
+        policy_bytes=settings.publishing.body_bytes,
     )
 
 
@@ -55,6 +57,7 @@ async def administer(
     edition: Callable[[], AdminEdition],
     gate: Gate,
     revoking: Revoking,
+    policies: PolicyDesk,
     identity: Identity,
     telemetry: Telemetry,
     stack: AsyncExitStack,
@@ -64,7 +67,7 @@ async def administer(
     Raises:
         PartError: the port or the socket can't be bound.
     """
-    desk = Desk(_office(settings, edition, gate, revoking, telemetry), ENDPOINTS)
+    desk = Desk(_office(settings, edition, gate, revoking, policies, telemetry), ENDPOINTS)
     own, path = AdminListener(desk.handle), settings.admin_socket
     stack.push_async_callback(own.stop)
     try:
@@ -86,7 +89,12 @@ async def administer(
 
 
 def _office(
-    settings: Settings, edition: Callable[[], AdminEdition], gate: Gate, revoking: Revoking, telemetry: Telemetry
+    settings: Settings,
+    edition: Callable[[], AdminEdition],
+    gate: Gate,
+    revoking: Revoking,
+    policies: PolicyDesk,
+    telemetry: Telemetry,
 ) -> Office:
     async def check_revoked(principal: Principal) -> None:
         await gate.revoked.check(_keys(principal), halted=False)
@@ -99,6 +107,7 @@ def _office(
         check_revoked=check_revoked,
         decisions=lambda: AuditReader(settings.store.url),
         standings=lambda kind: gate.metering.standings(kind, gate.ticks()),
+        policies=policies,
         sealer=gate.sealer,
         metrics=telemetry.metrics,
         log=telemetry.log,

@@ -5,7 +5,7 @@ The last good one stays on any error. Open streams are decided again by the new 
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -33,6 +33,7 @@ from gateway.core.model import Permit
 from gateway.core.policy.decide import decide, hangs_on_time
 from gateway.core.policy.memory import Memory
 from gateway.core.snapshot import Snapshot
+from gateway.core.versions import VersionFacts
 from gateway.identity.peers import Client
 from gateway.identity.signer import Signer, metadata
 from gateway.identity.tokens import OwnIssuer, TokenVerifier
@@ -45,7 +46,7 @@ from gateway.proxy.standing import all_leases
 from gateway.proxy.wellknown import Documents
 from gateway.publish import Published
 
-FIXED = ("listen", "identity", "store", "telemetry", "keys", "issuer", "public_url", "environment")
+FIXED = ("listen", "identity", "store", "telemetry", "keys", "issuer", "public_url", "environment", "publishing")
 """Settings that the running process can't take over."""
 FIXED_FEDERATION = ("bundles", "own_bundle")
 """Those of ``federation``: its peers can change."""
@@ -71,6 +72,7 @@ class Editions:
         memory = published.snapshot.bundle.memory
         published = _remembering(published, memory)
         self.published = published
+        self._lock = asyncio.Lock()
         self.state = "ok"
         """``ok``, or why the configuration on disk is not the one in force."""
         self.current = edition_of(published, signing.first, telemetry, client)
@@ -99,6 +101,35 @@ class Editions:
 
     async def reload(self, gate: Gate) -> None:
         """Take over what is on disk, if it can be used and differs; decide open streams again."""
+        async with self._lock:
+            await self._reload(gate)
+
+    async def replace(self, gate: Gate, found: Published, keep: Callable[[], Awaitable[bool]]) -> bool:
+        """Take over ``found`` once ``keep`` has made it durable.
+
+        False, and nothing is done, where ``keep`` says so, or where ``found`` was compiled under another registry or
+        other settings than are in force by now.
+
+        Raises:
+            PartError: it can't be taken over; nothing was kept.
+            HopError: ``keep`` failed.
+        """
+        async with self._lock:
+            base = self.published.loaded
+            if base.registry is not found.loaded.registry or base.settings is not found.loaded.settings:
+                return False
+            # What can't be built must not be kept: nothing that could fail stands between keeping and swapping.
+            edition_of(found, self.current.signer, self._telemetry, self._client)
+            admin_edition(found, self._telemetry)
+            if not await keep():
+                return False
+            generation = self.current.snapshot.generation + 1
+            snapshot = msgspec.structs.replace(found.snapshot, generation=generation)
+            self._take(msgspec.structs.replace(found, snapshot=snapshot))
+        decide_again(gate, self.current.snapshot)
+        return True
+
+    async def _reload(self, gate: Gate) -> None:
         try:
             found = await asyncio.to_thread(read_still, self.files, self._prepared)
             if isinstance(found, Problems):
@@ -115,6 +146,10 @@ class Editions:
             return
         decide_again(gate, self.current.snapshot)
 
+    def is_version(self, version: VersionFacts) -> None:
+        """What is in force is kept as ``version``."""
+        self.published = msgspec.structs.replace(self.published, version=version)
+
     def _prepared(self) -> Published | Problems:
         return prepare(self._path, self._environ, self.current.snapshot.generation + 1)
 
@@ -124,6 +159,8 @@ class Editions:
         same = (old.snapshot.digest, old.loaded.settings) == (new.snapshot.digest, new.loaded.settings)
         same = same and old.admin.digest == new.admin.digest
         if same and signer is self.current.signer:
+            # Another version may enforce the same.
+            self.published = msgspec.structs.replace(old, version=new.version)
             return
         # Answers are kept by digests of all that they depend on: those of before are right here too.
         found = _remembering(found, old.snapshot.bundle.memory)

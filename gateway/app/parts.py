@@ -37,7 +37,7 @@ from gateway.identity.signer import Signer, generate_key_pem, load_signer
 from gateway.identity.signing_key import SigningKeyError
 from gateway.identity.tokens import TrustedIssuer
 from gateway.proxy.webhook_client import Webhooks
-from gateway.publish import Published, compile_loaded, load_typed
+from gateway.publish import Published, compile_kept, load_typed
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -55,7 +55,7 @@ def prepare(path: Path, environ: Mapping[str, str], generation: int = 1) -> Publ
     loaded = load_typed(path, environ)
     if isinstance(loaded, Problems):
         return loaded
-    return compile_loaded(loaded, generation, digest_key(sealing_secret(loaded.settings, environ)))
+    return compile_kept(loaded, generation, digest_key(sealing_secret(loaded.settings, environ)))
 
 
 def check(published: Published, path: Path, environ: Mapping[str, str], now: float) -> tuple[Problem, ...]:

@@ -23,6 +23,7 @@ from gateway.app.identity import STARTING, Identity, Standing
 from gateway.app.jwt_svids import JwtAuthorities
 from gateway.app.listeners import Ports, new_listeners, start
 from gateway.app.parts import PartError, check_bundle_files
+from gateway.app.policies import Policies
 from gateway.app.recounting import recount
 from gateway.app.revoking import Revoking
 from gateway.app.signing import Signing
@@ -40,6 +41,7 @@ from gateway.publish import Published
 from gateway.store.audit import SqlAuditLog
 from gateway.store.audit_file import AuditFile
 from gateway.store.checkpoint_key import load_or_create
+from gateway.store.policy_versions import SqlPolicyVersions
 from gateway.store.pulse import Pulse
 from gateway.store.revocations import SqlRevocations
 from gateway.store.single_use import SqlSingleUse
@@ -85,10 +87,11 @@ async def serve(
         authorities.start()
         shared = Shared(state, pulse, revoking.revoked, authorities.verifier)
         gate = await new_gate(editions, identity, environ, audit, shared, telemetry, stack)
+        policies = await _policies(settings, state, editions, gate, environ, telemetry, stack)
         listeners = new_listeners(gate, identity)
         health = HealthListener(lambda: watch.readiness(editions, bundles, revoking.revoked), telemetry.metrics.render)
         ports = await start(settings, listeners, health, stack)
-        admin = await administer(settings, lambda: editions.admin, gate, revoking, identity, telemetry, stack)
+        admin = await administer(settings, lambda: editions.admin, gate, revoking, policies, identity, telemetry, stack)
         ports = msgspec.structs.replace(ports, admin=admin)
         async with asyncio.TaskGroup() as tasks:
             running = [
@@ -98,6 +101,7 @@ async def serve(
                 tasks.create_task(identity.run(lambda: end_unvouched(gate))),
                 tasks.create_task(bundles.run()),
                 tasks.create_task(revoking.run(gate)),
+                tasks.create_task(policies.run()),
                 tasks.create_task(signing.run(lambda signer, distrusted: editions.sign_with(gate, signer, distrusted))),
                 tasks.create_task(authorities.run()),
                 tasks.create_task(_watch_time(editions, gate)),
@@ -232,3 +236,19 @@ async def _revoking(settings: Settings, state: AsyncEngine, telemetry: Telemetry
     revoking = Revoking(store, telemetry)
     await revoking.start()
     return revoking
+
+
+async def _policies(
+    settings: Settings,
+    state: AsyncEngine,
+    editions: Editions,
+    gate: Gate,
+    environ: Mapping[str, str],
+    telemetry: Telemetry,
+    stack: AsyncExitStack,
+) -> Policies:
+    store = SqlPolicyVersions(state, settings.store.path)
+    stack.callback(store.close)
+    policies = Policies(store, editions, gate, environ, telemetry)
+    await policies.start()
+    return policies

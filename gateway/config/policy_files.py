@@ -1,6 +1,10 @@
-"""Collects the Cedar files of a policies folder as text. Deliberately doesn't parse or judge them."""
+"""Collects the Cedar files of a policies folder as text, and what lies beside them.
+
+Deliberately doesn't parse or judge them.
+"""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.config.files import UnreadableError, read_text, shown
@@ -33,7 +37,23 @@ def read_policies(folder: Path) -> tuple[tuple[PolicySource, ...], tuple[Problem
     return tuple(sources), tuple(problems)
 
 
+def read_companions(folder: Path) -> tuple[Mapping[str, str], tuple[Problem, ...]]:
+    """The text of every ``*.json`` file below ``folder`` by its relative path: tests, and entities that they name."""
+    problems: list[Problem] = []
+    found: dict[str, str] = {}
+    for path in _files(folder, ".json", problems):
+        try:
+            found[path.relative_to(folder).as_posix()] = read_text(path)
+        except UnreadableError as error:
+            problems.append(Problem(shown(path), 0, "", error.message, error.hint))
+    return found, tuple(problems)
+
+
 def _cedar_files(folder: Path, problems: list[Problem]) -> list[Path]:
+    return _files(folder, ".cedar", problems)
+
+
+def _files(folder: Path, suffix: str, problems: list[Problem]) -> list[Path]:
     def unreadable(error: OSError) -> None:
         cause = (error.strerror or "unknown cause").lower()
         problems.append(
@@ -43,5 +63,5 @@ def _cedar_files(folder: Path, problems: list[Problem]) -> list[Path]:
     found: list[Path] = []
     for parent, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(parent, name) for name in names if name.endswith(".cedar") and not name.startswith(".")]
+        found += [Path(parent, name) for name in names if name.endswith(suffix) and not name.startswith(".")]
     return sorted(found)

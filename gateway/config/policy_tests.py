@@ -7,6 +7,8 @@ their own, in the same folder or below it.
 
 import json
 import os
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,24 +41,55 @@ class TestFile(Struct, frozen=True):
 
 def read_tests(folder: Path, sources: tuple[PolicySource, ...]) -> tuple[tuple[TestFile, ...], tuple[Problem, ...]]:
     """Every test file below ``folder``, sorted by path. ``sources`` are the folder's policies."""
+
+    def read(name: str) -> str:
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder.resolve()):
+            raise UnreadableError(f"{name} lies outside {shown(folder)}", "move it beside the tests")
+        return read_text(folder / name)
+
+    names = [path.relative_to(folder).as_posix() for path in _test_files(folder)]
+    return _interpreted(names, read, lambda name: shown(folder / name), sources)
+
+
+def tests_among(
+    files: Mapping[str, str], sources: tuple[PolicySource, ...]
+) -> tuple[tuple[TestFile, ...], tuple[Problem, ...]]:
+    """``read_tests``, of files that are at hand: text by path. ``sources`` are the policies among them."""
+
+    def read(name: str) -> str:
+        if name not in files:
+            raise UnreadableError(f"there is no file {name}", "add it, or correct the name")
+        return files[name]
+
+    return _interpreted(sorted(filter(is_test_file, files)), read, str, sources)
+
+
+def is_test_file(name: str) -> bool:
+    """Whether a file of this name holds tests."""
+    return name.rpartition("/")[2] == WHOLE or name.endswith(SUFFIX)
+
+
+def _interpreted(
+    names: Sequence[str], read: Callable[[str], str], where: Callable[[str], str], sources: tuple[PolicySource, ...]
+) -> tuple[tuple[TestFile, ...], tuple[Problem, ...]]:
     found: list[TestFile] = []
     problems: list[Problem] = []
-    for path in _test_files(folder):
-        name = path.relative_to(folder).as_posix()
+    for name in names:
         about = tuple(source for source in sources if _is_about(name, source.path))
         if not about:
             hint = f"name it after a .cedar file beside it, or {WHOLE} for all of its folder"
-            problems.append(Problem(shown(path), 0, "", "the tests are about no policy file", hint))
+            problems.append(Problem(where(name), 0, "", "the tests are about no policy file", hint))
             continue
         try:
-            tests = read_expectations(read_text(path))
+            tests = read_expectations(read(name))
             named = {test.entities for test in tests if isinstance(test.entities, str)}
-            entities = {each: _entities(path.parent, each) for each in sorted(named)}
+            entities = {each: _entities(name, each, read) for each in sorted(named)}
         except UnreadableError as error:
-            problems.append(Problem(shown(path), 0, "", error.message, error.hint))
+            problems.append(Problem(where(name), 0, "", error.message, error.hint))
         except ValueError as error:
             hint = "the form is that of Cedar's run-tests; docs/POLICIES.md has an example"
-            problems.append(Problem(shown(path), 0, "", f"not a file of tests: {error}", hint))
+            problems.append(Problem(where(name), 0, "", f"not a file of tests: {error}", hint))
         else:
             found.append(TestFile(name, tests, about, entities))
     return tuple(found), tuple(problems)
@@ -70,11 +103,13 @@ def _is_about(test: str, policy: str) -> bool:
     return policy == f"{test.removesuffix(SUFFIX)}.cedar"
 
 
-def _entities(folder: Path, name: str) -> list[dict[str, Any]]:
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        raise UnreadableError(f"the entities file {name} lies outside {shown(folder)}", "move it beside the tests")
-    document = json.loads(read_text(path))
+def _entities(test: str, name: str, read: Callable[[str], str]) -> list[dict[str, Any]]:
+    folder = test.rpartition("/")[0]
+    path = posixpath.normpath(posixpath.join(folder, name))
+    inside = path.startswith(f"{folder}/") if folder else not path.startswith(("/", ".."))
+    if not inside:
+        raise UnreadableError(f"the entities file {name} lies outside the tests' folder", "move it beside the tests")
+    document = json.loads(read(path))
     if not isinstance(document, list) or not all(isinstance(each, dict) for each in document):
         raise ValueError(f"{name} is not a list of entities in Cedar's JSON form")
     return document
@@ -84,5 +119,5 @@ def _test_files(folder: Path) -> list[Path]:
     found: list[Path] = []
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(parent, name) for name in names if name == WHOLE or name.endswith(SUFFIX)]
+        found += [Path(parent, name) for name in names if is_test_file(name)]
     return sorted(found)

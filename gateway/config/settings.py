@@ -18,6 +18,7 @@ from gateway.config.jwt_svid_settings import JwtSvidSettings
 from gateway.config.key_settings import Keys
 from gateway.config.limit_settings import LimitSettings
 from gateway.config.problems import Fault
+from gateway.config.publishing_settings import Publishing
 from gateway.config.quota_settings import QuotasSection
 from gateway.config.section import Section
 from gateway.config.words import (
@@ -306,6 +307,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     webhooks: Webhooks = Webhooks()
     federation: FederationSettings = FederationSettings()
     consent: Consent = Consent()
+    publishing: Publishing = Publishing()
     limits: LimitSettings = LimitSettings()
     quotas: QuotasSection = QuotasSection()
 

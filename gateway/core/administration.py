@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import rfc8785
 from cedarpy import Decision, Entities, PolicySet, Schema, is_authorized, pst, validate_policies
@@ -30,7 +30,11 @@ class Question(Struct, frozen=True):
 
     action: str
     collection: str
+    """Of ``Collection``, or the path of a ``PolicyFolder``."""
     context: Mapping[str, Any] = {}
+    kind: Literal["Collection", "PolicyFolder"] = "Collection"
+    detail: str = ""
+    """What the record says of it besides."""
 
 
 class Verdict(Struct, frozen=True):
@@ -74,18 +78,21 @@ def compile_admin(sources: Sequence[PolicySource], schema: str) -> AdminBundle |
     return AdminBundle(digest, tuple(sorted(trees)), PolicySet.from_pst(policy_set(trees)), parsed_schema)
 
 
-def decide(who: Principal, question: Question, bundle: AdminBundle, now: int) -> Verdict:
-    """Whether ``who`` may; ``now`` in Unix milliseconds."""
+def decide(who: Principal, question: Question, bundle: AdminBundle, now: int, team: str | None = None) -> Verdict:
+    """Whether ``who`` may; ``now`` in Unix milliseconds. ``team`` is a person's, as the registry has it."""
     principal, attributes, parents = _entity(who)
+    if isinstance(who, User) and team is not None:
+        parents = (*parents, Uid("Team", team))
+    resource, facts, around = _asked_about(question)
     entities = [
         {"uid": _uid(principal), "attrs": encode(attributes), "parents": [_uid(parent) for parent in parents]},
-        *({"uid": _uid(parent), "attrs": {}, "parents": []} for parent in parents),
-        {"uid": _uid(Uid("Collection", question.collection)), "attrs": {}, "parents": []},
+        *({"uid": _uid(parent), "attrs": {}, "parents": []} for parent in dict.fromkeys((*parents, *around))),
+        {"uid": _uid(resource), "attrs": encode(facts), "parents": [_uid(each) for each in around]},
     ]
     request = {
         "principal": _uid(principal),
         "action": {"type": "Action", "id": question.action},
-        "resource": _uid(Uid("Collection", question.collection)),
+        "resource": _uid(resource),
         "context": json.dumps(encode({**question.context, "now": Instant(now)})),
     }
     try:
@@ -139,6 +146,16 @@ def _entity(who: Principal) -> tuple[Uid, Mapping[str, Any], tuple[Uid, ...]]:
     }
     classes = tuple(Uid("AgentClass", name) for name in dict.fromkeys(who.classes))
     return who.uid, attributes, (*_groups(who.groups), *classes, Uid("Team", who.team))
+
+
+def _asked_about(question: Question) -> tuple[Uid, Mapping[str, Any], tuple[Uid, ...]]:
+    """What is administered, its attributes, and what it is in."""
+    uid = Uid(question.kind, question.collection)
+    if question.kind == "Collection":
+        return uid, {}, ()
+    tier, _, name = question.collection.partition("/")
+    team = Uid("Team", name)
+    return uid, {"tier": tier, **({"team": team} if name else {})}, (team,) if name else ()
 
 
 def _groups(names: Sequence[str]) -> tuple[Uid, ...]:

@@ -240,6 +240,9 @@ MEANINGS: dict[str, Meaning] = {
     "not_found": Meaning(404, "the admin API has no such thing", "list what there is, and look at the id"),
     "conflict": Meaning(409, "it contradicts what was done before", "see the detail"),
     "precondition_failed": Meaning(412, "it was changed since it was read", "read it again, then decide"),
+    "policies_invalid": Meaning(
+        422, "the policies can't be used, or a test of theirs fails", "mend every problem that is listed, then publish"
+    ),
     "upstream_unreachable": Meaning(
         502, "no connection to the upstream could be made", "check that the upstream runs and that its URL is right"
     ),

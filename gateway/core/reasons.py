@@ -95,6 +95,7 @@ class Reason(StrEnum):
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
     PRECONDITION_FAILED = "precondition_failed"
+    POLICIES_INVALID = "policies_invalid"
 
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
     UPSTREAM_IDENTITY = "upstream_identity"

@@ -3,7 +3,18 @@
 Two databases: ``audit`` is append-only and one file per writing process; ``state`` is what hops share.
 """
 
-from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
 
 _ENTRY = BigInteger().with_variant(Integer, "sqlite")
 
@@ -49,6 +60,10 @@ Index("records_at", records.c.at)
 for _column in ("hop", "trace_id", "txn", "agent", "user_sub", "action", "resource", "verdict"):
     _filled = records.c[_column].is_not(None)
     Index(f"records_{_column}", records.c[_column], records.c.at, sqlite_where=_filled, postgresql_where=_filled)
+
+for _kind in ("facts", "admin"):
+    _only = text(f"kind = '{_kind}'")
+    Index(f"records_{_kind}", records.c.at, sqlite_where=_only, postgresql_where=_only)
 
 bindings = Table(
     "bindings",
@@ -166,3 +181,25 @@ upstream_tokens = Table(
     Column("claimed_until", BigInteger, nullable=False),
 )
 """Users' tokens of third-party servers, sealed with a key that isn't here."""
+policy_versions = Table(
+    "policy_versions",
+    state,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("bundle", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("back_to", BigInteger),
+    Column("files", LargeBinary, nullable=False),
+)
+"""Append-only. ``files`` is a JSON object: path → digest of its text."""
+
+policy_texts = Table(
+    "policy_texts",
+    state,
+    Column("digest", Text, primary_key=True),
+    Column("text", Text, nullable=False),
+)
+"""Texts of policy files by their SHA-256, once for all versions that have them."""

@@ -9,9 +9,11 @@ import pytest
 
 from gateway.core.keeping import SealedKeys, TrustBundles, UpstreamTokens
 from gateway.core.ports import Bindings, Handles, LiveChains, Revocations, SingleUse, TaskOwners, ToolPins
+from gateway.core.versions import PolicyVersions
 from gateway.store.bindings import SqlBindings
 from gateway.store.handles import SqlHandles
 from gateway.store.live_chains import SqlLiveChains
+from gateway.store.policy_versions import SqlPolicyVersions
 from gateway.store.pulse import Pulse
 from gateway.store.revocations import SqlRevocations
 from gateway.store.sealed_keys import SqlSealedKeys
@@ -48,6 +50,7 @@ class Store:
     sealed_keys: SealedKeys
     upstream_tokens: UpstreamTokens
     trust_bundles: TrustBundles
+    policy_versions: PolicyVersions
 
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
@@ -67,6 +70,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> 
     async def opened() -> AsyncIterator[Store]:
         engine = await open_state(urls[request.param])
         revocations = SqlRevocations(engine, database_path(urls[request.param]))
+        versions = SqlPolicyVersions(engine, database_path(urls[request.param]))
         try:
             pulse = Pulse(engine)
             await pulse.beat()
@@ -81,9 +85,11 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> 
                 SqlSealedKeys(engine),
                 SqlUpstreamTokens(engine),
                 SqlTrustBundles(engine),
+                versions,
             )
         finally:
             revocations.close()
+            versions.close()
             await engine.dispose()
 
     return opened

@@ -163,3 +163,29 @@ def tamper(path: Path, statement: str) -> None:
             connection.execute(f"DROP TRIGGER {name}")
         connection.execute(statement)
     connection.close()
+
+
+def test_few_records_among_many_are_found_without_reading_the_others(reader: AuditReader, url: str) -> None:
+    connection = sqlite3.connect(audit_path(url))
+    for kind in ("facts", "admin"):
+        told = connection.execute(f"explain query plan select payload from records where kind = '{kind}' order by at")
+        assert f"records_{kind}" in str(told.fetchall())
+    for order in ("at, entry", "at desc, entry desc"):
+        decisions = f"select payload from records where kind = 'decision' and at >= 7 order by {order}"
+        told = connection.execute(f"explain query plan {decisions}")
+        assert "SEARCH" in (plan := str(told.fetchall()))
+        assert "records_at" in plan
+    connection.close()
+    assert reader.administration() == ()
+    assert list(reader.facts()) == []
+
+
+def test_the_newest_decisions_of_all_files_come_first(open_file: Any, url: str) -> None:
+    open_file().commit(LOG)
+    other = AuditFile(audit_path(url, 1), "gw/1/a")
+    other.commit([recorded(permit(hop("w1", ("planner",), at=NOW + 500), policy("finance-read")))])
+    other.close()
+    reader = AuditReader(url)
+    newest = [record.hop for record in reader.newest_decisions(0, None, 3)]
+    assert newest == ["d1", "p2", "w1"]
+    assert [record.hop for record in reader.newest_decisions(NOW, NOW + 1000, 9)] == ["w1", "p1"]

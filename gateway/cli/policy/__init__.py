@@ -1,4 +1,4 @@
-"""``hopgate policy``: write, check, test, explain, stage, replay and review policies. This file only joins them.
+"""``hopgate policy``: write, check, test, publish, explain, replay and review policies. This file only joins them.
 
 Exit status, as Cedar's own command line has it: 0 good or permitted, 1 it could not be done or a test failed, 2 denied,
 3 policies that don't validate; ``staged``, ``replay`` and ``review``: 2 the records could not be read.
@@ -12,10 +12,12 @@ from gateway.cli.policy.check import check, schema
 from gateway.cli.policy.diff import diff
 from gateway.cli.policy.explain import explain
 from gateway.cli.policy.new import new
+from gateway.cli.policy.publish import publish, rollback
 from gateway.cli.policy.replay import replay
 from gateway.cli.policy.review import review
 from gateway.cli.policy.staged import staged
 from gateway.cli.policy.test import test
+from gateway.cli.policy.versions import versions
 
 
 class _Policy(click.Group):
@@ -30,8 +32,8 @@ class _Policy(click.Group):
 
 @click.group(cls=_Policy)
 def policy() -> None:
-    """Write, check, test, explain, stage, replay and review Cedar policies."""
+    """Write, check, test, publish, explain, stage, replay and review Cedar policies."""
 
 
-for _command in (check, test, explain, diff, new, schema, staged, replay, review):
+for _command in (check, test, explain, diff, new, schema, staged, replay, review, versions, publish, rollback):
     policy.add_command(_command)

@@ -9,10 +9,13 @@ import click
 import msgspec
 
 from gateway.cli import render
-from gateway.config.load import Loaded
+from gateway.config.load import Loaded, store_url
 from gateway.config.policy_files import read_policies
 from gateway.config.problems import Problem, Problems
-from gateway.publish import Published, compile_loaded, load_typed
+from gateway.core.errors import StoreError
+from gateway.publish import Published, compile_loaded, load_typed, of_version
+from gateway.store.policy_versions import kept
+from gateway.store.sql import database_path
 
 Format = Literal["text", "json"]
 DENIED, INVALID = 2, 3
@@ -39,7 +42,7 @@ def folder_argument(name: str = "folder", *, required: bool = False) -> Callable
 
 
 def loaded(config: Path) -> Loaded:
-    """The configuration.
+    """The configuration; its policies are those of the store where it owns them and has a version.
 
     Raises:
         PolicyCommandError: it has errors.
@@ -47,7 +50,25 @@ def loaded(config: Path) -> Loaded:
     found = load_typed(config, os.environ)
     if isinstance(found, Problems):
         raise PolicyCommandError("\n".join(map(str, found.errors)))
-    return found
+    if found.settings.publishing.source == "files":
+        return found
+    try:
+        version = kept(found.settings.store.path)
+    except StoreError as error:
+        raise PolicyCommandError(f"{found.settings.store.path}: {error.detail}") from None
+    return found if version is None else of_version(found, version)
+
+
+def store_path(config: Path) -> Path:
+    """The state database of the settings, whatever else is wrong with them.
+
+    Raises:
+        PolicyCommandError: they don't say.
+    """
+    found = store_url(config, os.environ)
+    if isinstance(found, Problems):
+        raise PolicyCommandError("\n".join(map(str, found.errors)))
+    return database_path(found)
 
 
 def compiled(base: Loaded, folder: Path | None) -> Published | tuple[Problem, ...]:

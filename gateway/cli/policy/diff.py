@@ -1,4 +1,4 @@
-"""``hopgate policy diff A B``: policies that differ, and recorded decisions that would differ."""
+"""``hopgate policy diff A B``: policies that differ, of folders or versions, and recorded decisions that would."""
 
 import difflib
 from collections.abc import Iterator
@@ -14,12 +14,16 @@ from gateway.cli.policy.bundles import (
     Format,
     PolicyCommandError,
     compiled_or_exit,
-    folder_argument,
     form_option,
     loaded,
+    refuse,
     say,
     show,
+    store_path,
 )  # fmt: skip
+from gateway.cli.policy.versions import version_of
+from gateway.config.load import Loaded
+from gateway.config.problems import Problems
 from gateway.core.audit import DecisionRecord
 from gateway.core.errors import StoreError
 from gateway.core.model import Ask, Decision, Permit
@@ -27,6 +31,8 @@ from gateway.core.policy.changes import Change, changes
 from gateway.core.policy.decide import decide
 from gateway.core.policy.retold import retold, unknown_to
 from gateway.core.snapshot import Snapshot
+from gateway.core.versions import APART, file_changes, folder_of, policy_changes
+from gateway.publish import compile_loaded, of_version
 from gateway.store.query import AuditReader, Filters
 
 EXAMPLES = 5
@@ -48,22 +54,53 @@ class Effects(Struct, frozen=True):
 @form_option
 @click.option("--since", type=Moment(), help="Also compare decisions recorded since then: 7d, or ISO 8601.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=10_000, show_default=True, help="Most decisions.")
-@folder_argument("a", required=True)
-@folder_argument("b", required=True)
-def diff(config: Path, form: Format, since: int | None, limit: int, a: Path, b: Path) -> None:
-    """Show what changes from the policies of folder A to those of folder B."""
-    base = loaded(config)
-    before, after = compiled_or_exit(base, a).snapshot, compiled_or_exit(base, b).snapshot
-    found = changes(before.bundle.policies, after.bundle.policies)
-    effects = None if since is None else _effects(base.settings.store.url, before, after, since, limit)
+@click.argument("a")
+@click.argument("b")
+def diff(config: Path, form: Format, since: int | None, limit: int, a: str, b: str) -> None:
+    """Show what changes from policies A to B: each a folder, or the number of a version.
+
+    Two versions are compared as they are written, without the registry, unless --since asks what they decide.
+    """
+    if a.isdecimal() and b.isdecimal() and since is None:
+        store = store_path(config)
+        one, other = (version_of(store, int(name)).files for name in (a, b))
+        found, effects = policy_changes(one, other), None
+        rest = tuple(each for each in file_changes(one, other) if not _of_tier(each.path))
+    else:
+        base = loaded(config)
+        before, after = (_snapshot(base, name) for name in (a, b))
+        found, rest = changes(before.bundle.policies, after.bundle.policies), ()
+        effects = None if since is None else _effects(base.settings.store.url, before, after, since, limit)
     if form == "json":
-        show({"changes": found, "decisions": effects})
+        show({"changes": found, "files": rest, "decisions": effects})
         return
     for change in found:
         for line in _told(change):
             say(line)
+    for file in rest:
+        say(f"{file.kind} {file.path}")
+        for line in file.diff.splitlines()[2:]:
+            say(f"  {line}")
     for line in () if effects is None else _sums(effects):
         say(line)
+
+
+def _snapshot(base: Loaded, name: str) -> Snapshot:
+    if not name.isdecimal():
+        folder = Path(name)
+        if not folder.is_dir():
+            raise PolicyCommandError(f"{name} is no folder, and no number of a version")
+        return compiled_or_exit(base, folder).snapshot
+    version = version_of(base.settings.store.path, int(name))
+    found = compile_loaded(of_version(base, version), 0, None, version.facts.number)
+    if isinstance(found, Problems):
+        refuse(found.errors)
+    return found.snapshot
+
+
+def _of_tier(path: str) -> bool:
+    """Whether the policies of the file are told one by one."""
+    return path.endswith(".cedar") and folder_of(path) not in APART
 
 
 def _effects(store: str, before: Snapshot, after: Snapshot, since: int, limit: int) -> Effects:

@@ -4,27 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from cedarpy import Schema
-from msgspec import Struct
 
+from gateway.app.policy_tests import Result, results, trees_about
 from gateway.cli.options import config_file
 from gateway.cli.policy.bundles import Format, PolicyCommandError, folder_argument, form_option, loaded, say, show
 from gateway.config.policy_files import read_policies
 from gateway.config.policy_tests import TestFile, read_tests
-from gateway.core.policy.argtypes import arguments_of, schema_with
-from gateway.core.policy.expectations import Trees, check, trees_of
-from gateway.core.policy.footprint import footprint
-from gateway.core.policy.source import Problem
-from gateway.publish import cedar_schema
-
-
-class Result(Struct, frozen=True):
-    """One test, and how it went."""
-
-    file: str
-    test: str
-    ok: bool
-    differences: tuple[str, ...] = ()
 
 
 @click.command()
@@ -44,48 +29,28 @@ def test(config: Path | None, every: bool, form: Format, folder: Path) -> None:
         raise PolicyCommandError("\n".join(map(str, problems)))
     if not files:
         raise PolicyCommandError(f"there are no tests in {folder}; hopgate policy new writes some with a policy")
-    results = [each for file in files for each in _run(file, config)]
-    if every:
-        results += _untested(files)
+    found = list(_run(files, config, every=every))
     if form == "json":
-        show(results)
+        show(found)
     else:
-        _tell(results, folder)
-    if not all(each.ok for each in results):
+        _tell(found, folder)
+    if not all(each.ok for each in found):
         raise SystemExit(1)
 
 
-def _run(file: TestFile, config: Path | None) -> Iterator[Result]:
-    trees = _trees(file)
-    schema = _schema(file, trees, config)
-    for number, each in enumerate(file.tests, 1):
-        failure = check(each, file.entities_of(each), trees, schema)
-        differences = () if failure is None else failure.differences
-        yield Result(file.path, each.name or f"test {number}", failure is None, differences)
-
-
-def _trees(file: TestFile) -> Trees:
-    found = trees_of(file.about)
-    if isinstance(found, Problem):
-        raise PolicyCommandError(str(found))
-    return found
-
-
-def _schema(file: TestFile, trees: Trees, config: Path | None) -> Schema | None:
-    """What requests are checked against; None where that takes types of arguments, and no registry tells them."""
-    if all(source.path.startswith("admin/") for source in file.about):
-        return Schema.from_str(cedar_schema("admin"))
-    if config is not None:
-        return Schema.from_str(schema_with(cedar_schema(), arguments_of(loaded(config).registry)))
-    if any(footprint(tree).arguments for tree in trees.values()):
-        return None
-    return Schema.from_str(cedar_schema())
+def _run(files: tuple[TestFile, ...], config: Path | None, *, every: bool) -> Iterator[Result]:
+    try:
+        yield from results(files, None if config is None else loaded(config).registry)
+        if every:
+            yield from _untested(files)
+    except ValueError as error:
+        raise PolicyCommandError(str(error)) from None
 
 
 def _untested(files: tuple[TestFile, ...]) -> Iterator[Result]:
     named = {name for file in files for each in file.tests for name in each.reason}
     for file in files:
-        for name in sorted(set(_trees(file)) - named):
+        for name in sorted(set(trees_about(file)) - named):
             yield Result(file.path, name, False, ("no test has this policy among its reasons",))
 
 

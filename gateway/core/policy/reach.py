@@ -2,7 +2,8 @@
 
 Sound, not complete: what is reported is so for every call under this registry, and much that is so is not
 reported. Found: conditions that are false for every kind of caller and resource (Cedar's own typing says so),
-conditions that contradict each other, and policies whose scope and conditions contain those of another one.
+conditions that contradict each other, permits whose sets have no registered agent or tool in common
+(``membership``), and policies whose scope and conditions contain those of another one.
 Not found: what follows from the attributes that registered things happen to have, from several policies
 together, or from arithmetic beyond comparisons with numbers.
 """
@@ -16,6 +17,7 @@ from msgspec import Struct
 from gateway.core.model import Uid
 from gateway.core.policy.claims import Claims, claims
 from gateway.core.policy.entities import World
+from gateway.core.policy.membership import unfit
 from gateway.core.policy.rule import Rule
 from gateway.core.policy.source import Problem
 from gateway.core.policy.syntax import conditions, uid_of
@@ -38,6 +40,9 @@ def reach_warnings(rules: Sequence[Rule], schema: Schema, world: World) -> Itera
         dead.add(each.rule.id)
         effect = "never permits" if each.rule.effect == "permit" else "never forbids"
         yield each.rule.warning(f"the policy {effect} anything: {why}; mend its conditions, or remove it")
+    for rule, why in unfit([each.rule for each in read if each.rule.id not in dead], world):
+        dead.add(rule.id)
+        yield rule.warning(f"the policy never permits anything: {why}; mend the registry, or the policy")
     alive = [each for each in read if each.rule.id not in dead]
     for each, other in _covered(alive, world):
         yield each.rule.warning(_told(each.rule, other.rule))

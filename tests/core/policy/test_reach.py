@@ -105,6 +105,31 @@ def test_policies_that_both_matter(kit, firm, one, other):
     assert warned(kit, firm, f'@id("a") {one}', f'@id("b") {other}') == {}
 
 
+@pytest.mark.parametrize(
+    ("scope", "why"),
+    [
+        ('principal is Agent in Group::"finance-leads", action == Action::"delegate", resource', "no Agent that"),
+        ('principal in AgentClass::"data-analyst", action == Action::"delegate", resource', ""),
+        ('principal in Group::"finance-leads", action == Action::"delegate", resource', ""),
+    ],
+)
+def test_permits_that_nothing_registered_fits(kit, firm, scope, why):
+    found = warned(kit, firm, f'@id("p") permit ({scope});')
+    assert list(found) == (["p"] if why else [])
+    assert why in found.get("p", "")
+
+
+@pytest.mark.parametrize("effect", ["permit", "forbid"])
+def test_sets_that_have_nothing_in_common(kit, firm, effect):
+    asked = 'resource in ToolSet::"payments" && resource in ToolSet::"finance-readonly"'
+    found = warned(kit, firm, f'@id("p") {effect} ({INVOKE}) when {{ {asked} }};')
+    assert list(found) == (["p"] if effect == "permit" else []), "a rail may wait for what it is about"
+    both = structs.replace(firm.servers["ledger"].tools["pay"], sets=("payments", "finance-readonly"))
+    ledger = structs.replace(firm.servers["ledger"], tools={**firm.servers["ledger"].tools, "pay": both})
+    fitting = structs.replace(firm, servers={**firm.servers, "ledger": ledger})
+    assert warned(kit, fitting, f'@id("p") {effect} ({INVOKE}) when {{ {asked} }};') == {}
+
+
 def test_an_approval_that_nobody_is_asked_for(kit, firm):
     asking = f'@id("asks") @approval("finance-leads") forbid ({INVOKE}) when {{ {AMOUNT} > 5000 }} {LIFTED};'
     found = warned(kit, firm, asking, f'@id("hard") forbid ({INVOKE}) when {{ {AMOUNT} > 1000 }};')
@@ -120,7 +145,8 @@ ATOMS = st.sampled_from(
     [
         "principal.risk > 1", "principal.risk < 2", "2 <= principal.risk", "principal.risk == 1", "context.reentry",
         "!context.reentry", 'principal.risk_level == "low"', 'principal.risk_level == "medium"',
-        'resource in ToolSet::"payments"', "context has user", "!(context has user || context.reentry)",
+        'resource in ToolSet::"payments"', 'resource in ToolSet::"finance-readonly"',
+        "context has user", "!(context has user || context.reentry)",
         f"({AMOUNT} > 1000)", f"({AMOUNT} >= 1000)", "false", "resource.destructive", "context.delegation_depth <= 2",
     ]
 )  # fmt: skip
@@ -165,7 +191,7 @@ HOPS = [
 ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=max(40, settings.default.max_examples // 10), deadline=None)
 @given(bundles())
 def test_what_is_told_to_decide_nothing_decides_nothing(kit, firm, texts):
     """Leaving out all policies that are told, one by one, changes no verdict, nobody who is asked, and no list."""
