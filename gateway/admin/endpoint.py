@@ -11,6 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from gateway.admin.edition import AdminEdition
 from gateway.core.administration import Principal, Question
+from gateway.core.approval_port import Approvals
 from gateway.core.audit import AdminCaller
 from gateway.core.ports import AuditLog, Revocations, Sealer
 from gateway.store.query import AuditReader
@@ -31,6 +32,9 @@ class Office(NamedTuple):
     check_revoked: Callable[[Principal], Awaitable[None]]
     """Raises HopError for a caller that is revoked by name, person or attribute."""
     decisions: Callable[[], AuditReader]
+    approvals: Approvals
+    wake: Callable[[str], None]
+    """Tells the calls that are held for an approval that it was decided."""
     sealer: Sealer
     metrics: Metrics
     log: FilteringBoundLogger
@@ -51,6 +55,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     at: int
     """Unix milliseconds."""
     caller: AdminCaller
+    principal: Principal | None = None
+    """None on the socket, where no policy is asked."""
     names: Mapping[str, str]
     """Of the path."""
     query: Any

@@ -245,6 +245,19 @@ class Call(Struct, frozen=True, kw_only=True):
     """How the client speaks, and so how it is answered: JSON-RPC, or A2A's HTTP+JSON."""
 
 
+class Given(Struct, frozen=True, kw_only=True):
+    """What people have said yes to: an approval of exactly this call, to be used once (POLICY 2.5)."""
+
+    id: str
+    """The approval's."""
+    groups: frozenset[str]
+    """Those that said yes, each with its quorum."""
+    approvers: tuple[Uid, ...]
+    """``User`` entities of the people who did."""
+    until: int
+    """Unix seconds at which it can't be used any longer."""
+
+
 class Hop(Struct, frozen=True):
     """One authorized-or-not step of a chain: everything a decision is made from."""
 
@@ -262,6 +275,8 @@ class Hop(Struct, frozen=True):
     """Unix milliseconds at which the hop is decided."""
     asking: str | None = None
     """The MCP server whose request to its caller this is: then it is the principal, and the caller the resource."""
+    given: Given | None = None
+    """The approval that the hop is decided with."""
 
 
 class Match(Struct, frozen=True):

@@ -1,6 +1,6 @@
 """The resources of the admin API, one file each, and the table of all of them."""
 
-from gateway.admin.api import decisions, revocations
+from gateway.admin.api import approvals, decisions, revocations
 from gateway.admin.endpoint import Endpoint
 
-ENDPOINTS: tuple[Endpoint, ...] = (*revocations.ENDPOINTS, *decisions.ENDPOINTS)
+ENDPOINTS: tuple[Endpoint, ...] = (*revocations.ENDPOINTS, *decisions.ENDPOINTS, *approvals.ENDPOINTS)
