@@ -51,7 +51,14 @@ def socket_path(config: Path | None, given: Path | None) -> Path:
     return found
 
 
-def ask(path: Path, method: str, target: str, body: Any = None, query: Mapping[str, Any] | None = None) -> Any:
+def ask(
+    path: Path,
+    method: str,
+    target: str,
+    body: Any = None,
+    query: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Any:
     """The answer's JSON; None for an empty one.
 
     Raises:
@@ -60,11 +67,11 @@ def ask(path: Path, method: str, target: str, body: Any = None, query: Mapping[s
     """
     if query:
         target = f"{target}?{urlencode(query)}"
-    headers = {} if body is None else {"Content-Type": "application/json"}
+    sent = {} if body is None else {"Content-Type": "application/json"}
     try:
         with reachable(path) as address:
             connection = _Connection(address)
-            connection.request(method, target, None if body is None else json.dumps(body), headers)
+            connection.request(method, target, None if body is None else json.dumps(body), {**sent, **(headers or {})})
             response = connection.getresponse()
             status, content = response.status, response.read()
             connection.close()
