@@ -17,11 +17,14 @@ from tests.wire.mcp_calls import bare, call, post, through_gateway
 from tests.wire.test_reload import until
 
 UNKNOWN = "01a20df131fc143df4129eac1b9232b0"
+APPROVALS = "/api/v1/approvals"
+DECIDING = {f"{APPROVALS}/{{id}}/approve", f"{APPROVALS}/{{id}}/refuse"}
+"""What only members of the needed groups may."""
 EVERY = [(each.method, each.path.replace("{id}", UNKNOWN)) for each in ENDPOINTS]
 
 
 async def ask(http: httpx2.AsyncClient, method: str, path: str, **more: Any) -> httpx2.Response:
-    body = {"json": ANALYST} if method == "POST" else {}
+    body = {"json": {} if "approvals" in path else ANALYST} if method == "POST" else {}
     return await http.request(method, path, **(body | more))
 
 
@@ -51,6 +54,10 @@ async def test_without_a_role_every_endpoint_is_403_and_recorded(desk: Desk) -> 
     async with desk.person("nobody") as http:
         for method, path in EVERY:
             answer = await ask(http, method, path)
+            if path == "/api/v1/approvals":
+                # Whoever is known may look for what is theirs to decide, and finds nothing else.
+                assert answer.json() == {"approvals": [], "next": None}
+                continue
             assert refusal_of(answer) == (403, "no_permit")
             record = desk.record(answer.json()["id"])
             assert (record.caller.id, record.caller.via, record.verdict) == ("corp|nobody", "oidc", "deny")
@@ -60,9 +67,9 @@ async def test_without_a_role_every_endpoint_is_403_and_recorded(desk: Desk) -> 
 @pytest.mark.parametrize(
     ("role", "allowed"),
     [
-        ("viewer", {"GET /api/v1/revocations", "GET /api/v1/revocations/{id}"}),
+        ("viewer", {f"GET {path}{one}" for path in ("/api/v1/revocations", APPROVALS) for one in ("", "/{id}")}),
         ("auditor", {f"GET {each.path}" for each in ENDPOINTS if each.method == "GET"}),
-        ("operator", {f"{each.method} {each.path}" for each in ENDPOINTS}),
+        ("operator", {f"{each.method} {each.path}" for each in ENDPOINTS if each.path not in DECIDING}),
     ],
 )
 async def test_each_role_may_what_the_shipped_policies_say(desk: Desk, role: Any, allowed: set[str]) -> None:

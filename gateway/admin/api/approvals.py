@@ -119,15 +119,15 @@ async def _may_list(office: Office, asked: Asked) -> Question:
 
 
 async def _may_show(office: Office, asked: Asked) -> Question:
-    return _question("showApproval", (await _found(office, asked)).approval, asked)
+    return _question("showApproval", await _named(office, asked), asked)
 
 
 async def _may_decide(office: Office, asked: Asked) -> Question:
-    return _question("approve", (await _found(office, asked)).approval, asked)
+    return _question("approve", await _named(office, asked), asked)
 
 
 async def _may_cancel(office: Office, asked: Asked) -> Question:
-    return _question("cancelApproval", (await _found(office, asked)).approval, asked)
+    return _question("cancelApproval", await _named(office, asked), asked)
 
 
 async def _list(office: Office, asked: Asked) -> Told:
@@ -196,6 +196,12 @@ async def _cancel(office: Office, asked: Asked) -> Told:
     return _told(office, asked, await _found(office, asked))
 
 
+async def _named(office: Office, asked: Asked) -> Approval | None:
+    """The approval that leave is asked for; who may not see it doesn't learn whether there is one."""
+    found = await office.approvals.find(asked.names["id"])
+    return None if found is None else found.approval
+
+
 async def _found(office: Office, asked: Asked) -> KeptApproval:
     found = await office.approvals.find(asked.names["id"])
     if found is None:
@@ -219,15 +225,15 @@ def _check_match(asked: Asked, approval: Approval) -> None:
         raise HopError(Reason.PRECONDITION_FAILED, "the approval is not as it was read")
 
 
-def _question(action: str, approval: Approval, asked: Asked) -> Question:
+def _question(action: str, approval: Approval | None, asked: Asked) -> Question:
     who = asked.caller.id
     context = {
-        "groups": tuple(Uid("Group", group) for group in life.deciders(approval, asked.at)),
-        "user": who == approval.sub,
-        "owner": who in approval.owners,
-        "asker": who in (approval.sub, *approval.actors[-1:]),
-        "action": approval.action,
-        "resource": str(approval.resource),
+        "groups": () if approval is None else tuple(Uid("Group", each) for each in life.deciders(approval, asked.at)),
+        "user": approval is not None and who == approval.sub,
+        "owner": approval is not None and who in approval.owners,
+        "asker": approval is not None and who in (approval.sub, *approval.actors[-1:]),
+        "action": "" if approval is None else approval.action,
+        "resource": "" if approval is None else str(approval.resource),
     }
     return Question(action, COLLECTION, context)
 
