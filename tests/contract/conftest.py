@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.approval_port import Approvals
 from gateway.core.keeping import SealedKeys, TrustBundles, UpstreamTokens
 from gateway.core.ports import Bindings, Handles, LiveChains, Revocations, SingleUse, TaskOwners, ToolPins
+from gateway.store.approvals import SqlApprovals
 from gateway.store.bindings import SqlBindings
 from gateway.store.handles import SqlHandles
 from gateway.store.live_chains import SqlLiveChains
@@ -48,6 +50,7 @@ class Store:
     sealed_keys: SealedKeys
     upstream_tokens: UpstreamTokens
     trust_bundles: TrustBundles
+    approvals: Approvals
 
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
@@ -81,6 +84,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> 
                 SqlSealedKeys(engine),
                 SqlUpstreamTokens(engine),
                 SqlTrustBundles(engine),
+                SqlApprovals(engine),
             )
         finally:
             revocations.close()
