@@ -224,7 +224,7 @@ async def _leased(passage: Passage, answer: UpstreamAnswer, lease: Lease) -> Asy
             async with asyncio.timeout(left):
                 piece = await anext(pieces, b"")
         except TimeoutError:
-            raise HopError(Reason.LEASE_ENDED, "the chain or the certificate has ended") from None
+            raise HopError(Reason.LEASE_ENDED, "the chain, the certificate or the approval has ended") from None
         if lease.ended is not None:
             raise lease.ended
         if not piece:

@@ -2,9 +2,14 @@
 
 import asyncio
 import os
+import re
 import sys
 from pathlib import Path
+from textwrap import dedent
 
+import msgspec
+
+from gateway.config.approval_settings import ApprovalSettings
 from tests.approving import People, approving
 from tests.docs.pages import files, is_as_printed, steps
 from tests.gateways import asgi, served
@@ -39,6 +44,9 @@ async def test_every_answer_is_as_printed(tmp_path: Path) -> None:
     }
     told = list(steps(page))
     assert len(told) >= 8
+    [example] = re.findall(r"^```yaml\napprovals:\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    settings = msgspec.yaml.decode(dedent(example).encode(), type=ApprovalSettings)
+    assert settings.groups["finance-leads"].quorum == 2
     async with (
         asgi(ledger.application, company, "server/ledger", company.upstreams["ledger"]),
         served(company.write()),
