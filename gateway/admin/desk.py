@@ -91,6 +91,7 @@ class Desk:
             id=visit.id,
             at=visit.at,
             caller=known.caller,
+            principal=known.principal,
             names=names,
             query=convert(query, endpoint.query, "$query", strict=False),
             body=None if endpoint.body is None else convert(body, endpoint.body, "$"),

@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from gateway.admin.edition import AdminEdition
 from gateway.admin.policies import PolicyDesk
 from gateway.core.administration import Principal, Question
+from gateway.core.approval_port import Approvals
 from gateway.core.audit import AdminCaller
 from gateway.core.metering import Standing
 from gateway.core.ports import AuditLog, Revocations, Sealer
@@ -37,6 +38,9 @@ class Office(NamedTuple):
     standings: Callable[[Kind], Iterable[Standing]]
     """Who has used how much lately."""
     policies: PolicyDesk
+    approvals: Approvals
+    wake: Callable[[str], None]
+    """Tells the calls that are held for an approval that it was decided."""
     sealer: Sealer
     metrics: Metrics
     log: FilteringBoundLogger
@@ -57,6 +61,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     at: int
     """Unix milliseconds."""
     caller: AdminCaller
+    principal: Principal | None = None
+    """None on the socket, where no policy is asked."""
     names: Mapping[str, str]
     """Of the path."""
     query: Any

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 import msgspec
 
 from gateway.admin.api import ENDPOINTS
+from gateway.admin.approval_page import ApprovalPage
 from gateway.admin.desk import Desk
 from gateway.admin.edition import AdminEdition
 from gateway.admin.endpoint import Office
@@ -80,7 +81,7 @@ async def administer(
     admin = settings.listen.admin
     if admin is None:
         return None
-    listener = AdminListener(desk.handle)
+    listener = AdminListener(ApprovalPage(edition, desk.handle).handle)
     stack.push_async_callback(listener.stop)
     try:
         return await listener.start(admin.host, admin.port, identity.admin.context, identity.admin.peer_of)
@@ -108,6 +109,8 @@ def _office(
         decisions=lambda: AuditReader(settings.store.url),
         standings=lambda kind: gate.metering.standings(kind, gate.ticks()),
         policies=policies,
+        approvals=gate.approvals,
+        wake=gate.waiters.wake,
         sealer=gate.sealer,
         metrics=telemetry.metrics,
         log=telemetry.log,

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.app.administering import admin_edition
+from gateway.app.approving import approval_terms
 from gateway.app.parts import (
     PartError,
     check_card_keys,
@@ -223,6 +224,7 @@ def edition_of(published: Published, signer: Signer, telemetry: Telemetry, clien
         bases={"data": settings.public_url, "public": settings.issuer},
         webhooks=webhooks_of(settings, snapshot.limits),
         third_parties=terms_of(settings, snapshot.registry, issuers),
+        approvals=approval_terms(settings),
     )
 
 

@@ -26,6 +26,7 @@ from gateway.proxy.gate import Gate
 from gateway.proxy.revoked import Revoked
 from gateway.proxy.trust_bundle import Document, OwnBundle
 from gateway.proxy.upstream import Upstreams
+from gateway.store.approvals import SqlApprovals
 from gateway.store.bindings import SqlBindings
 from gateway.store.handles import SqlHandles
 from gateway.store.live_chains import SqlLiveChains
@@ -77,6 +78,7 @@ async def new_gate(
         handles=SqlHandles(state),
         single_use=SqlSingleUse(state),
         tasks=SqlTaskOwners(state),
+        approvals=SqlApprovals(state),
         pins=SqlToolPins(state),
         revoked=shared.revoked,
         metering=metering,

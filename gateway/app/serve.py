@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.app.administering import administer
 from gateway.app.approvals import follow_approvals
+from gateway.app.approving import sweep
 from gateway.app.bundles import Bundles
 from gateway.app.editions import Editions, decide_timed, end_unvouched
 from gateway.app.gate import Shared, new_gate
@@ -97,6 +98,7 @@ async def serve(
             running = [
                 tasks.create_task(audit.run()),
                 tasks.create_task(pulse.run()),
+                tasks.create_task(sweep(gate, telemetry)),
                 tasks.create_task(recount(settings.store.url, telemetry)),
                 tasks.create_task(identity.run(lambda: end_unvouched(gate))),
                 tasks.create_task(bundles.run()),

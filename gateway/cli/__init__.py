@@ -3,6 +3,7 @@
 import click
 
 from gateway import __version__
+from gateway.cli.approvals import approvals
 from gateway.cli.audit import audit
 from gateway.cli.keys import keys
 from gateway.cli.policy import policy
@@ -23,6 +24,7 @@ main.add_command(check)
 main.add_command(audit)
 main.add_command(tools)
 main.add_command(revoke)
+main.add_command(approvals)
 main.add_command(revocations)
 main.add_command(keys)
 main.add_command(policy)

@@ -53,18 +53,21 @@ class Condition(click.ParamType[Mapping[str, str]]):
             self.fail(str(error), param, ctx)
 
 
-def _reaching(command: Callable[..., None]) -> Callable[..., None]:
+def reaching(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with options that say which gateway is asked: ``config`` and ``socket``."""
     kind = click.Path(dir_okay=False, path_type=Path)
     given = click.option("--socket", type=kind, help="The gateway's admin socket, in place of --config.")
     return config_file("config")(given(command))
 
 
-_format = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="Output form.")
+text_or_json = click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", help="Output form."
+)
 
 
 @click.command()
-@_reaching
-@_format
+@reaching
+@text_or_json
 @click.option("--jti", metavar="JTI|DIGEST", help="One token, by its jti or its SHA-256 digest.")
 @click.option("--txn", help="One chain, whoever continues it.")
 @click.option("--user", metavar="IDP|SUBJECT", help="Every chain of one person.")
@@ -96,8 +99,8 @@ def revocations() -> None:
 
 
 @revocations.command("list")
-@_reaching
-@_format
+@reaching
+@text_or_json
 @click.option("--state", type=click.Choice(["in_force", "expired", "lifted", "any"]), default="in_force")
 def list_(config: Path | None, socket: Path | None, form: str, state: str) -> None:
     """What is revoked, newest first."""
@@ -112,7 +115,7 @@ def list_(config: Path | None, socket: Path | None, form: str, state: str) -> No
 
 
 @revocations.command()
-@_reaching
+@reaching
 @click.argument("name", metavar="ID")
 @click.option("--reason", default="not given", help="Why; it is recorded.")
 def lift(config: Path | None, socket: Path | None, name: str, reason: str) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from gateway.config.admin_settings import AdminListener
+from gateway.config.approval_settings import ApprovalSettings
 from gateway.config.consent_settings import Consent
 from gateway.config.federation_settings import FederationSettings
 from gateway.config.issuer_settings import IssuerSettings
@@ -308,6 +309,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     federation: FederationSettings = FederationSettings()
     consent: Consent = Consent()
     publishing: Publishing = Publishing()
+    approvals: ApprovalSettings = ApprovalSettings()
     limits: LimitSettings = LimitSettings()
     quotas: QuotasSection = QuotasSection()
 

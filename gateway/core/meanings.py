@@ -159,6 +159,30 @@ MEANINGS: dict[str, Meaning] = {
     "no_permit": Meaning(403, "no policy permits the call", "see the near misses of the decision"),
     "forbidden": Meaning(403, "a policy forbids the call", "see the determining policies of the decision"),
     "approval_required": Meaning(403, "a person has to approve the call", "ask the groups named in the decision"),
+    "approval_refused": Meaning(
+        403, "a person has refused the call", "see the approval; don't send the call again unless something changed"
+    ),
+    "approval_expired": Meaning(
+        403,
+        "nobody decided in time, or what was approved was not used in time",
+        "send the call again later to ask anew",
+    ),
+    "approval_cancelled": Meaning(403, "whoever asked for the approval has cancelled it", "send the call to ask anew"),
+    "approval_spent": Meaning(
+        403, "the approval was used: each is good for one execution", "send the call without its state to ask anew"
+    ),
+    "approval_unknown": Meaning(
+        403,
+        "the approved call was sent, and how it ended is not known; it is not sent again",
+        "look at the upstream whether it was done before asking anew",
+    ),
+    "approval_limit": Meaning(
+        429, "the caller has as many approvals waiting as it may have", "wait for a decision, or cancel one"
+    ),
+    "own_approval": Meaning(403, "nobody approves a call that is made for them", "ask another member of the group"),
+    "not_approver": Meaning(
+        403, "the caller is in none of the groups that may decide now", "ask a member of the approval's groups"
+    ),
     "insufficient_scope": Meaning(
         403, "the user's token lacks a scope that the call needs", "request the scopes named in the challenge"
     ),

@@ -274,6 +274,19 @@ class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     agent_destructive_bytes_hour: int = 0
 
 
+class Given(Struct, frozen=True, kw_only=True):
+    """What people have said yes to: an approval of exactly this call, to be used once (POLICY 2.5)."""
+
+    id: str
+    """The approval's."""
+    groups: frozenset[str]
+    """Those that said yes, each with its quorum."""
+    approvers: tuple[Uid, ...]
+    """``User`` entities of the people who did."""
+    until: int
+    """Unix seconds at which it can't be used any longer."""
+
+
 class Hop(Struct, frozen=True):
     """One authorized-or-not step of a chain: everything a decision is made from."""
 
@@ -293,6 +306,8 @@ class Hop(Struct, frozen=True):
     """The MCP server whose request to its caller this is: then it is the principal, and the caller the resource."""
     usage: Usage | None = None
     """None where nobody knows: then nothing is decided by policies that read it."""
+    given: Given | None = None
+    """The approval that the hop is decided with."""
 
 
 class Match(Struct, frozen=True):

@@ -12,6 +12,7 @@ from gateway.core.errors import ProtocolError
 from gateway.core.model import Call, ProtocolName, Route
 from gateway.core.snapshot import Snapshot
 from gateway.protocols import a2a, mcp
+from gateway.protocols.a2a.approval import is_about
 from gateway.protocols.base import Classified, Incoming, Listing, Outgoing, Refusal, Reply
 
 
@@ -156,8 +157,8 @@ class A2aAdapter:
         a2a.check_http(incoming)
 
     def answered_here(self, call: Call) -> bool:
-        """The agent card: the gateway publishes its own."""
-        return call.method == a2a.CARD_METHOD
+        """The agent card, which the gateway publishes, and the tasks that stand for approvals."""
+        return call.method == a2a.CARD_METHOD or is_about(call)
 
     def named_tasks(self, call: Call) -> tuple[str, ...]:
         """The task of the message, and those it refers to."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from gateway.core.approval import Terms as ApprovalTerms
 from gateway.core.snapshot import Snapshot
 from gateway.identity.assertions import AssertionVerifier
 from gateway.identity.signer import Signer
@@ -33,3 +34,4 @@ class Edition(Struct, frozen=True, kw_only=True):
     """URL by which clients reach each listener; a route's resource is it plus the route's path."""
     webhooks: Webhooks
     third_parties: Terms
+    approvals: ApprovalTerms

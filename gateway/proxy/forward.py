@@ -26,6 +26,7 @@ from gateway.proxy.observe import server_of
 from gateway.proxy.refuse import observe_failure, record_outcome, reply_to
 from gateway.proxy.relay import Relay
 from gateway.proxy.revoked import keys_of_lease
+from gateway.proxy.settling import consume
 from gateway.proxy.standing import check_standing, end_session, of_silence
 from gateway.proxy.upstream import UpstreamAnswer
 from gateway.telemetry import semconv
@@ -65,6 +66,7 @@ async def forward(gate: Gate, passage: Passage, grant: Grant) -> Answer:
             trace = await handles.carried_on(gate, passage, grant, span.traceparent())
             call = hop.call if upstream.third_party is None else consent.without_answer(hop.call)
             outgoing = adapter.encode(call, passage.upstream_session, trace, snapshot)
+            await consume(gate, passage, hop)
             try:
                 with gate.metrics.stage("upstream"):
                     sent = await dispatch(gate, passage, grant, upstream, outgoing)
@@ -229,7 +231,7 @@ async def _leased(gate: Gate, passage: Passage, answer: UpstreamAnswer, lease: L
             async with asyncio.timeout(left):
                 piece = await anext(pieces, b"")
         except TimeoutError:
-            raise HopError(Reason.LEASE_ENDED, "the chain or the certificate has ended") from None
+            raise HopError(Reason.LEASE_ENDED, "the chain, the certificate or the approval has ended") from None
         if lease.ended is not None:
             raise lease.ended
         if not piece:

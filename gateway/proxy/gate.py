@@ -9,6 +9,8 @@ from time import monotonic_ns, perf_counter
 
 from structlog.typing import FilteringBoundLogger
 
+from gateway.core.approval import Approval
+from gateway.core.approval_port import Approvals, KeptApproval
 from gateway.core.errors import HopError
 from gateway.core.limits import Limits
 from gateway.core.metering import Metered, Metering
@@ -32,6 +34,7 @@ from gateway.proxy.revoked import Revoked
 from gateway.proxy.third_party import ThirdParties
 from gateway.proxy.trust_bundle import Document
 from gateway.proxy.upstream import Upstreams
+from gateway.proxy.waiters import Waiters
 from gateway.telemetry import semconv
 from gateway.telemetry.logs import RefusalLog
 from gateway.telemetry.metrics import Metrics
@@ -56,6 +59,7 @@ class Gate:
     handles: Handles
     single_use: SingleUse
     tasks: TaskOwners
+    approvals: Approvals
     pins: ToolPins
     revoked: Revoked
     live_chains: LiveChains
@@ -89,6 +93,8 @@ class Gate:
     """Of the streams that are open, to be decided again when a generation changes."""
     waiting: set[Lease] = field(default_factory=set)
     """Of the hops whose upstream has not answered yet, to be cut off when they are revoked."""
+    waiters: Waiters = field(default_factory=Waiters)
+    """Calls that are held until people decide."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the graceful stop begins: no stream stands from then on."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -127,6 +133,18 @@ class Passage:
     upstream_session: str | None = None
     opens_urls: bool = False
     """Whether the client that opened the session has declared that it opens URLs (MCP URL elicitation)."""
+    named: str = ""
+    """The approval that the client says it waits for."""
+    declined: bool = False
+    """Whether the client's user doesn't want it asked for."""
+    binding: str = ""
+    """What an approval of the call is bound to, once one is needed."""
+    held: KeptApproval | None = None
+    """The approval that the call waits for."""
+    used: Approval | None = None
+    """The approval that the hop has taken, until it is settled."""
+    sending: bool = False
+    """Whether that is on record, so that something may have been sent since."""
     client: ClientIdentity | None = None
     """Whom the hop's upstream sees: the token's ``cnf`` and the connection agree."""
     refused_as: Callable[[Refusal], Reply] = problem

@@ -1,4 +1,4 @@
-"""How long a stream may go on: to the end of its chain and certificate, and as long as policy still permits it."""
+"""How long a stream may go on: to the end of chain, certificate and approval, as long as policy still permits it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -28,7 +28,8 @@ class Lease:
         """Whether today's trust bundles vouch for the caller's connection."""
         self.ended: HopError | None = None
         self._close = close
-        ends = (hop.chain.root_expires, hop.chain.until, None if hop.peer is None else hop.peer.not_after)
+        people = (None if hop.peer is None else hop.peer.not_after, None if hop.given is None else hop.given.until)
+        ends = (hop.chain.root_expires, hop.chain.until, *people)
         self.until = min(end for end in ends if end is not None)
         """Unix seconds."""
 

@@ -13,6 +13,7 @@ import msgspec
 from gateway.core import delegation, scope
 from gateway.core.errors import HopError
 from gateway.core.model import (
+    Ask,
     Call,
     Chain,
     Decision,
@@ -29,18 +30,21 @@ from gateway.core.reasons import Reason
 from gateway.identity.mint_cache import Signed
 from gateway.protocols.base import Incoming
 from gateway.proxy import (
+    approval_tasks,
     arguments,
     callers,
     cards,
     chains,
     counting,
     crossing,
+    hold,
     pins,
     resumption,
     rounds,
     sessions,
     tasks,
     trust_bundle,
+    waiting,
     webhooks,
     wellknown,
     workloads,
@@ -131,14 +135,16 @@ class Pipeline:
             chain = await chains.chain_of(gate, passage, route)
         await self._check_owned(passage, route, call, chain)
         place = rounds.Place(route, sessions.owner(chain, exchange.peer), passage.upstream_session)
+        call = waiting.resent(gate, passage, place, call)
         call = rounds.reopened(gate.sealer, place, call, passage.at // 1000)
         call = resumption.resumed(gate.sealer, place, call, passage.at // 1000)
         call = passage.call = await tasks.placed(gate, passage, place, call)
         hop = _hop(passage, route, call, chain)
         hop = passage.hop = msgspec.structs.replace(hop, usage=counting.count(gate, passage, hop, len(body)))
         decision, minted = await self._decide(passage, hop)
+        hop = decision.hop
         if minted is None and adapter.answered_here(call):
-            return await cards.answer(gate, passage, decision)
+            return await _own_answer(gate, passage, decision)
         await chains.join(gate, passage, hop)
         grant = Grant(await webhooks.substituted(gate, passage, hop), decision, minted)
         grant = await crossing.redeemed(gate, passage, grant)
@@ -182,11 +188,14 @@ class Pipeline:
         with passage.span(gate.tracing).child(semconv.SPAN_AUTHORIZE):
             with gate.metrics.stage("decide"):
                 decision = decide(hop, snapshot.bundle, snapshot.registry, snapshot.generation)
+                decision = await hold.lifted(gate, passage, decision)
                 decision = await pins.held(gate, snapshot, decision)
             minted, cure = None, frozenset[str]()
             if isinstance(decision, Permit) and _needs_token(passage, hop):
                 decision, minted, cure = self._narrowed(passage, decision)
             await commit(gate, passage, decision, minted)
+        if isinstance(decision, Ask):
+            raise await waiting.told(gate, passage, decision)
         if not isinstance(decision, Permit):
             raise DeniedError(decision, cure)
         return decision, minted
@@ -226,6 +235,13 @@ class Pipeline:
         return Minted(signed.token, signed.jti, signed.expires, wanted, ceiling)
 
 
+async def _own_answer(gate: Gate, passage: Passage, permit: Permit) -> Answer:
+    """What the gateway says itself: the state of a message that waits for approval, or its card of an agent."""
+    if approval_tasks.is_about(permit.hop.call):
+        return await approval_tasks.answer(gate, passage, permit.hop)
+    return await cards.answer(gate, passage, permit)
+
+
 def _signed(gate: Gate, passage: Passage, hop: Hop, claims: Mapping[str, Any]) -> Signed:
     limits = passage.limits
     # An agent's own calls name the token that it got: one for two of them would leave open which it works on.
@@ -238,6 +254,8 @@ def _signed(gate: Gate, passage: Passage, hop: Hop, claims: Mapping[str, Any]) -
 def _needs_token(passage: Passage, hop: Hop) -> bool:
     """Whether the upstream is asked in the chain's name: not for what the gateway answers itself, but a peer gateway
     tells nothing to strangers."""
+    if approval_tasks.is_about(hop.call):
+        return False
     across = crossing.gateway_of(passage, hop.route) is not None
     return across or not adapter_of(hop.route.protocol).answered_here(hop.call)
 

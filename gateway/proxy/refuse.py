@@ -19,6 +19,7 @@ from gateway.proxy.counting import LimitedError
 from gateway.proxy.edition import Edition
 from gateway.proxy.exchange import Answer, Listener
 from gateway.proxy.gate import Gate, Passage
+from gateway.proxy.settling import settle
 from gateway.proxy.told import decision_told
 from gateway.proxy.wellknown import metadata_path
 from gateway.telemetry import semconv
@@ -37,6 +38,23 @@ class DeniedError(HopError):
         """Issuer scopes that would cure an INSUFFICIENT_SCOPE."""
 
 
+class Told(msgspec.Struct, frozen=True):
+    """What an error of the protocol's own says more; None leaves status and code to the reason."""
+
+    data: Mapping[str, object]
+    status: int | None = None
+    code: int | None = None
+
+
+class WaitingError(DeniedError):
+    """A call that waits for people: how its client is told, natively or by an error."""
+
+    def __init__(self, decision: Ask, *, answer: Answer | None = None, told: Told | None = None) -> None:
+        super().__init__(decision)
+        self.answer = answer
+        self.told = told
+
+
 async def refuse(gate: Gate, passage: Passage, error: HopError) -> Answer:
     """The answer that ends ``passage``, its record committed first."""
     try:
@@ -46,6 +64,8 @@ async def refuse(gate: Gate, passage: Passage, error: HopError) -> Answer:
         error = lost
     observe_failure(gate, passage, error)
     passage.close()
+    if isinstance(error, WaitingError) and error.answer is not None:
+        return error.answer
     reply = reply_to(gate, passage, error)
     return Answer(reply.status, reply.headers, reply.body)
 
@@ -68,6 +88,7 @@ async def record_outcome(gate: Gate, passage: Passage, outcome: Outcome) -> None
     except StoreError as lost:
         gate.log.error("outcome not recorded", decision_id=passage.id, reason=outcome.reason, detail=lost.detail)
     gate.metrics.stage_took("total", passage.milliseconds / 1000)
+    await settle(gate, passage, outcome)
 
 
 async def _record(gate: Gate, passage: Passage, error: HopError) -> None:
@@ -120,12 +141,14 @@ def _refusal(gate: Gate, passage: Passage, error: HopError) -> Refusal:
     refusal = msgspec.structs.replace(refusal, headers=headers)
     if not isinstance(error, DeniedError):
         return refusal
-    decision = error.decision
+    decision, told = error.decision, error.told if isinstance(error, WaitingError) else None
+    if told is not None:
+        refusal = msgspec.structs.replace(refusal, status=told.status, code=told.code)
     return msgspec.structs.replace(
         refusal,
         groups=decision.groups if isinstance(decision, Ask) else (),
         scopes=tuple(sorted(error.scopes)),
-        data=_explanation(passage, decision),
+        data={**_explanation(passage, decision), **({} if told is None else told.data)},
     )
 
 

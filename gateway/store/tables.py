@@ -203,3 +203,25 @@ policy_texts = Table(
     Column("text", Text, nullable=False),
 )
 """Texts of policy files by their SHA-256, once for all versions that have them."""
+
+approvals = Table(
+    "approvals",
+    state,
+    Column("place", _ENTRY, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("binding", Text, nullable=False),
+    Column("slot", Text, unique=True),
+    Column("whose", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("lapses", BigInteger),
+    Column("ended_at", BigInteger),
+    Column("document", LargeBinary, nullable=False),
+    Column("sealed", Text),
+    sqlite_autoincrement=True,
+)
+"""``document`` is the approval, the columns repeat of it what is searched. ``slot`` is the binding while it is open, so
+that there is one; ``sealed`` the call's arguments until it is closed."""
+Index("approvals_binding", approvals.c.binding, approvals.c.place)
+Index("approvals_lapses", approvals.c.lapses)
+Index("approvals_ended_at", approvals.c.ended_at)

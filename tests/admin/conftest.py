@@ -64,7 +64,8 @@ class Desk:
 def configure(company: Company) -> Company:
     """``company`` with an admin API and the shipped admin policies."""
     company.settings["listen"]["admin"] = {"port": free_port(), "issuers": ["corp"], "audience": AUDIENCE}
-    company.policies["admin/roles.cedar"] = (ROOT / "policies/admin/roles.cedar").read_text()
+    for file in ("roles", "approvals"):
+        company.policies[f"admin/{file}.cedar"] = (ROOT / f"policies/admin/{file}.cedar").read_text()
     company.registry["agents"]["outsider"]["groups"] = ["hopgate-responders"]
     return company
 

@@ -1,4 +1,4 @@
-"""A team's author tries to decide about more than the team: by paths, folders, old versions, and policies' words."""
+"""Attack 38: a team's author decides about more than the team, by paths, folders, old versions, and policies' words."""
 
 import json
 from pathlib import Path

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.approval_port import Approvals
 from gateway.core.keeping import SealedKeys, TrustBundles, UpstreamTokens
 from gateway.core.ports import Bindings, Handles, LiveChains, Revocations, SingleUse, TaskOwners, ToolPins
 from gateway.core.versions import PolicyVersions
+from gateway.store.approvals import SqlApprovals
 from gateway.store.bindings import SqlBindings
 from gateway.store.handles import SqlHandles
 from gateway.store.live_chains import SqlLiveChains
@@ -51,6 +53,7 @@ class Store:
     upstream_tokens: UpstreamTokens
     trust_bundles: TrustBundles
     policy_versions: PolicyVersions
+    approvals: Approvals
 
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
@@ -86,6 +89,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> 
                 SqlUpstreamTokens(engine),
                 SqlTrustBundles(engine),
                 versions,
+                SqlApprovals(engine),
             )
         finally:
             revocations.close()

@@ -1,6 +1,6 @@
 // The official npm MCP client over Streamable HTTP. argv: URL, operation, [tool, arguments as JSON].
 // Operations: list, call, hear (the first change of a resource that calling the tool brings). Environment: TOKEN (bearer), CERT, KEY, CA (PEM files, for mutual TLS), SPIFFE_ID
-// (what the server must be, in place of a host name). Prints one JSON object: {result} or {error}.
+// (what the server must be, in place of a host name), OPENS_URLS (declares URL elicitation). Prints one JSON object: {result} or {error}.
 import { readFileSync } from 'node:fs';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
@@ -8,7 +8,7 @@ import { ResourceUpdatedNotificationSchema } from '@modelcontextprotocol/sdk/typ
 import { Agent, fetch as fetchOver } from 'undici';
 
 const [url, operation, tool, text = '{}'] = process.argv.slice(2);
-const { TOKEN, CERT, KEY, CA, SPIFFE_ID } = process.env;
+const { TOKEN, CERT, KEY, CA, SPIFFE_ID, OPENS_URLS } = process.env;
 
 const isExpected = (_host, certificate) => {
   const names = (certificate.subjectaltname ?? '').split(', ');
@@ -45,7 +45,8 @@ const operations = {
   },
 };
 
-const client = new Client({ name: 'npm-peer', version: '1.0.0' });
+const capabilities = OPENS_URLS ? { elicitation: { url: {} } } : {};
+const client = new Client({ name: 'npm-peer', version: '1.0.0' }, { capabilities });
 const transport = new StreamableHTTPClientTransport(new URL(url), {
   requestInit: { headers: TOKEN ? { authorization: `Bearer ${TOKEN}` } : {} },
   fetch: (target, init) => fetchOver(target, { ...init, dispatcher }),

@@ -29,10 +29,16 @@ async def list_tools(url: str, *, token: str | None = None, tls: MutualTls | Non
 
 
 async def call_tool(
-    url: str, tool: str, arguments: dict[str, Any], *, token: str | None = None, tls: MutualTls | None = None
+    url: str,
+    tool: str,
+    arguments: dict[str, Any],
+    *,
+    token: str | None = None,
+    tls: MutualTls | None = None,
+    opens_urls: bool = False,
 ) -> dict[str, Any]:
     """``{result: {content, …, progress}, server, protocol}``, or ``{error: {message, code, data, cause}}``."""
-    return await run([url, "call", tool, json.dumps(arguments)], token, tls)
+    return await run([url, "call", tool, json.dumps(arguments)], token, tls, opens_urls=opens_urls)
 
 
 async def hear(url: str, tool: str, *, token: str | None = None, tls: MutualTls | None = None) -> dict[str, Any]:
@@ -40,11 +46,15 @@ async def hear(url: str, tool: str, *, token: str | None = None, tls: MutualTls 
     return await run([url, "hear", tool], token, tls)
 
 
-async def run(arguments: list[str], token: str | None, tls: MutualTls | None) -> dict[str, Any]:
+async def run(
+    arguments: list[str], token: str | None, tls: MutualTls | None, *, opens_urls: bool = False
+) -> dict[str, Any]:
     """One run of the client: connects, does one operation, prints one JSON object."""
     node = require("node")
     require("npm:@modelcontextprotocol/sdk")
     env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    if opens_urls:
+        env["OPENS_URLS"] = "1"
     if token is not None:
         env["TOKEN"] = token
     if tls is not None:

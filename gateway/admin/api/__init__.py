@@ -1,11 +1,12 @@
 """The resources of the admin API, one file each, and the table of all of them."""
 
-from gateway.admin.api import decisions, limits, policies, publishing, revocations
+from gateway.admin.api import approvals, decisions, limits, policies, publishing, revocations
 from gateway.admin.endpoint import Endpoint
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *revocations.ENDPOINTS,
     *decisions.ENDPOINTS,
+    *approvals.ENDPOINTS,
     *limits.ENDPOINTS,
     *policies.ENDPOINTS,
     *publishing.ENDPOINTS,

@@ -11,6 +11,7 @@ from msgspec import Raw, Struct, to_builtins
 
 from gateway.core.audit.canonical import Digest, canonical_value, digest, token_digest
 from gateway.core.audit.record import (
+    ApprovalUse,
     ChainFacts,
     DecisionRecord,
     Further,
@@ -32,6 +33,7 @@ from gateway.core.model import (
     Decision,
     Deny,
     Determining,
+    Given,
     Hop,
     Minted,
     Outcome,
@@ -120,6 +122,13 @@ def decision_record(
         also=tuple(Further(action, _resource(resource)) for action, resource in call.also),
         origins=tuple((_resource(task), origin) for task, origin in sorted(call.origins.items())),
         usage=usage,
+        approval=None if hop.given is None else _use(hop.given),
+    )
+
+
+def _use(given: Given) -> ApprovalUse:
+    return ApprovalUse(
+        id=given.id, groups=tuple(sorted(given.groups)), approvers=tuple(sorted(given.approvers)), until=given.until
     )
 
 

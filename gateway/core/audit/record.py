@@ -174,6 +174,16 @@ class Further(Struct, frozen=True):
     resource: Uid
 
 
+class ApprovalUse(Struct, frozen=True, kw_only=True):
+    """The approval that a hop was permitted by."""
+
+    id: str
+    groups: tuple[str, ...]
+    approvers: tuple[Uid, ...]
+    until: int
+    """Unix seconds."""
+
+
 class DecisionRecord(Record, frozen=True, kw_only=True, tag="decision"):
     """A hop was decided. Committed before anything is forwarded."""
 
@@ -215,6 +225,8 @@ class DecisionRecord(Record, frozen=True, kw_only=True, tag="decision"):
     """Tasks of the call, and the tool that each was made with."""
     usage: Usage | None = None
     """What policies could see of what was used lately; None where none read it."""
+    approval: ApprovalUse | None = None
+    """What people had said of the call, where that counted."""
 
 
 class RefusedRecord(Record, frozen=True, kw_only=True, tag="refused"):
@@ -270,7 +282,7 @@ class AdminRecord(Record, frozen=True, kw_only=True, tag="admin"):
 
     caller: AdminCaller
     action: str
-    """``view``, ``revoke``, ``halt``, ``lift``; empty where the request ended before that was known."""
+    """``view``, ``revoke``, ``approve`` and so on; empty where the request ended before that was known."""
     method: str
     path: str
     verdict: Literal["permit", "deny", "refused", "failed"]
@@ -302,6 +314,27 @@ class ConsentRecord(Record, frozen=True, kw_only=True, tag="consent"):
     reason: Reason
 
 
+class ApprovalRecord(Record, frozen=True, kw_only=True, tag="approval"):
+    """A step in the life of an approval; ``hop`` is the call that asked, or the one that used it.
+
+    ``asked`` is committed before anybody is; a vote's request is an ``admin`` record before it counts. ``consumed`` is
+    between the decision's record and the upstream's request, ``closed`` says how it ended.
+    """
+
+    approval: str
+    event: Literal["asked", "approved", "refused", "cancelled", "consumed", "released", "closed"]
+    state: str
+    """Of the approval after it."""
+    groups: tuple[str, ...]
+    """Whose yes is needed; of a vote, those that the voter spoke for."""
+    by: str = ""
+    """Who did it: a person, an agent's SPIFFE ID, or ``socket:<uid>``; empty for the gateway itself."""
+    comment: str = ""
+    binding: str = ""
+    """What it is bound to: a keyed digest over user, agents, action, resource, arguments and groups."""
+    detail: str = ""
+
+
 AnyRecord = (
     GenesisRecord
     | CheckpointRecord
@@ -311,6 +344,7 @@ AnyRecord = (
     | AdminRecord
     | ConsentRecord
     | FactsRecord
+    | ApprovalRecord
 )
 
 _ENCODER = msgspec.json.Encoder(order="sorted")

@@ -1,12 +1,13 @@
 """The decision on a hop: permit, ask or deny, with the policies that made it.
 
 Default deny. An error, no answer, or an entity that should be there and isn't is a denial with
-``policy_error``, never an allow. Scopes, revocation and approvals that people have given are not here.
+``policy_error``, never an allow. An approval that people have given only takes away the forbids that asked for it.
+Whether there is one, and that it is used once, is ``core.approval``'s; scopes and revocation are not here either.
 """
 
 from msgspec import Struct, structs
 
-from gateway.core.model import Ask, Decision, Deny, Determining, Hop, Permit, Uid
+from gateway.core.model import Ask, Decision, Deny, Determining, Given, Hop, Permit, Uid
 from gateway.core.policy.bundle import Bundle
 from gateway.core.policy.case import Case, case_of, derivations, derived, listed
 from gateway.core.policy.entities import offered
@@ -29,20 +30,27 @@ def decide(hop: Hop, bundle: Bundle, registry: Registry, generation: int) -> Dec
     """Decide the hop on its own generation's bundle and registry (POLICY 2.1, 2.3 to 2.5).
 
     Never raises for what a caller sends; whatever cannot be decided is a ``Deny``. Where a call takes several
-    actions, the first that isn't permitted is what the decision speaks of.
+    actions, the first that is denied is what the decision speaks of, or the first that has to be approved: then
+    everybody's approval is asked for at once, and nobody's if another action is denied.
     """
     found = _decide(hop, bundle, registry, generation)
     for action, resource in hop.call.also:
-        if not isinstance(found, Permit):
+        if isinstance(found, Deny):
             return found
         part = structs.replace(hop, call=structs.replace(hop.call, action=action, resource=resource, also=()))
         further = _decide(part, bundle, registry, generation)
-        if not isinstance(further, Permit):
-            return further
-        known = {policy.id for policy in found.policies}
-        added = tuple(policy for policy in further.policies if policy.id not in known)
-        found = structs.replace(found, policies=(*found.policies, *added))
+        found = further if isinstance(further, Deny) else _both(found, further)
     return found
+
+
+def _both(one: Permit | Ask, other: Permit | Ask) -> Permit | Ask:
+    """Two actions of one call: an Ask of either is one of both."""
+    first, second = (other, one) if isinstance(one, Permit) and isinstance(other, Ask) else (one, other)
+    known = {policy.id for policy in first.policies}
+    policies = (*first.policies, *(policy for policy in second.policies if policy.id not in known))
+    if isinstance(first, Ask) and isinstance(second, Ask):
+        return structs.replace(first, policies=policies, groups=tuple(sorted({*first.groups, *second.groups})))
+    return structs.replace(first, policies=policies)
 
 
 def _decide(hop: Hop, bundle: Bundle, registry: Registry, generation: int) -> Decision:
@@ -63,12 +71,28 @@ def _decide(hop: Hop, bundle: Bundle, registry: Registry, generation: int) -> De
     groups = tuple(sorted({policy.approval for policy in policies if policy.approval is not None}))
     if any(policy.approval is None for policy in policies):
         return deny(Reason.FORBIDDEN, policies=policies)
+    if hop.given is not None and hop.given.groups.issuperset(groups):
+        return _approved(hop, hop.given, case, policies, generation)
     lifted = _find(case, bundle, bundle.cuts.lifted, approved=True).answer.evaluation
     if lifted.error is not None:
         return deny(Reason.POLICY_ERROR, lifted.error)
     if not lifted.allowed:
         return deny(Reason.FORBIDDEN, "approval would not help: the call would be denied all the same", policies)
     return Ask(hop, policies, groups, bundle.digest, generation)
+
+
+def _approved(hop: Hop, given: Given, case: Case, asking: tuple[Determining, ...], generation: int) -> Permit | Deny:
+    """The decision with what people have said: every policy counts, also on who they are."""
+    bundle = case.bundle
+    facts = structs.replace(case.facts, context={**case.facts.context, "approvers": given.approvers})
+    found = _find(structs.replace(case, facts=facts), bundle, bundle.cuts.enforced, approved=True)
+    if found.answer.evaluation.error is not None:
+        return Deny(hop, Reason.POLICY_ERROR, (), bundle.digest, generation, found.answer.evaluation.error)
+    told = _determining(found, bundle)
+    if not found.answer.evaluation.allowed:
+        detail = "it was approved, and is denied all the same"
+        return Deny(hop, Reason.FORBIDDEN, told or asking, bundle.digest, generation, detail)
+    return Permit(hop, tuple(sorted((*asking, *told), key=lambda policy: policy.id)), bundle.digest, generation)
 
 
 def may_use(hop: Hop, bundle: Bundle, registry: Registry, item: Uid) -> bool:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from msgspec import Struct
 
-from gateway.core.audit import DecisionRecord
+from gateway.core.audit import ApprovalUse, DecisionRecord
 from gateway.core.audit.build import TEXT_CHARS
-from gateway.core.model import Ancestry, Call, Chain, Hop, Peer, ProtocolName, Route, SpiffeId, User
+from gateway.core.model import Ancestry, Call, Chain, Given, Hop, Peer, ProtocolName, Route, SpiffeId, User
 from gateway.core.policy.keeping import Kept, KeptServer
 from gateway.core.registry import Agent, Person, Registry, Server, Upstream
 
@@ -62,7 +62,7 @@ def then(pieces: Iterable[Kept]) -> Then:
 
 def hop_of(record: DecisionRecord, facts: Then) -> Hop | str:
     """The hop without its arguments, or why it can't be had."""
-    chain, agent = record.chain, record.agent
+    chain, agent, used = record.chain, record.agent, record.approval
     user = None if record.user is None else facts.users.get(record.user)
     if record.user is not None and user is None:
         return "its user's attributes were not kept"
@@ -104,7 +104,12 @@ def hop_of(record: DecisionRecord, facts: Then) -> Hop | str:
         now=record.at,
         asking=record.asking,
         usage=record.usage,
+        given=None if used is None else _given(used),
     )
+
+
+def _given(used: ApprovalUse) -> Given:
+    return Given(id=used.id, groups=frozenset(used.groups), approvers=used.approvers, until=used.until)
 
 
 def _with(known: Server | None, found: KeptServer) -> Server:

@@ -53,13 +53,13 @@ def elicitations(url: str, elicitation: str, message: str) -> Mapping[str, objec
     return {"elicitations": [{"mode": "url", "elicitationId": elicitation, "url": url, "message": message}]}
 
 
-def without_own_answer(call: Call) -> Call:
-    """The call as its server may see it: without the answer to what the gateway asked."""
+def without_own_answer(call: Call, key: str = KEY) -> Call:
+    """The call as its server may see it: without the answer to what the gateway asked under ``key``."""
     params = call.message.get("params", {})
     answers = params.get("inputResponses")
-    if not isinstance(answers, dict) or KEY not in answers:
+    if not isinstance(answers, dict) or key not in answers:
         return call
-    kept = {name: answer for name, answer in answers.items() if name != KEY}
+    kept = {name: answer for name, answer in answers.items() if name != key}
     others = {name: value for name, value in params.items() if name != "inputResponses"}
     return structs.replace(
         call, message={**call.message, "params": {**others, **({"inputResponses": kept} if kept else {})}}
