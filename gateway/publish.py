@@ -15,6 +15,7 @@ from gateway.config.issuer_settings import IssuerSettings
 from gateway.config.load import Loaded, load
 from gateway.config.problems import Problem, Problems
 from gateway.core.administration import FOLDER, AdminBundle, compile_admin
+from gateway.core.kernel.policies import KernelPolicies, kernel_policies
 from gateway.core.policy.bundle import Bundle, compile_bundle
 from gateway.core.policy.kernel import kernel_problems
 from gateway.core.policy.source import Problem as PolicyProblem
@@ -47,15 +48,17 @@ def compile_loaded(loaded: Loaded, generation: int, digest_key: bytes | None) ->
     bundle = compile_bundle(others, cedar_schema(), loaded.registry, digest_key)
     admin = compile_admin(loaded.policies, cedar_schema("admin"))
     folder = Path(loaded.settings.policies)
-    kernel = kernel_problems(loaded.policies, cedar_schema(), loaded.registry)
+    taken = bundle.policies if isinstance(bundle, Bundle) else ()
+    kernel = kernel_problems(loaded.policies, cedar_schema(), loaded.registry, taken)
     broken = any(problem.severity == "error" for problem in kernel)
     if not isinstance(bundle, Bundle) or not isinstance(admin, AdminBundle) or broken:
         found = [*(() if isinstance(bundle, Bundle) else bundle), *(() if isinstance(admin, AdminBundle) else admin)]
         found += kernel
         return Problems((*loaded.warnings, *(_told(problem, folder) for problem in found)))
+    machines = kernel_policies(loaded.policies)
     snapshot = Snapshot(
         generation=generation,
-        digest=_digest(loaded, bundle),
+        digest=_digest(loaded, bundle, machines),
         bundle=bundle,
         registry=loaded.registry,
         routes=loaded.routes,
@@ -64,6 +67,7 @@ def compile_loaded(loaded: Loaded, generation: int, digest_key: bytes | None) ->
         scope_sources={issuer.name: _scope_sources(issuer) for issuer in loaded.settings.issuers},
         trust_domain=loaded.settings.identity.trust_domain,
         peers=peers(loaded.settings.federation),
+        kernel=machines,
     )
     warnings = (*loaded.warnings, *(_told(problem, folder) for problem in (*bundle.warnings, *kernel)))
     return Published(loaded, snapshot, warnings, admin)
@@ -83,9 +87,10 @@ def _told(problem: PolicyProblem, folder: Path) -> Problem:
     return Problem(where, problem.line, problem.policy or "", problem.message, "", problem.severity)
 
 
-def _digest(loaded: Loaded, bundle: Bundle) -> str:
+def _digest(loaded: Loaded, bundle: Bundle, machines: KernelPolicies) -> str:
     facts = [
         bundle.digest,
+        machines.digest,
         [change.key for change in bundle.changes],
         loaded.registry,
         loaded.routes,

@@ -1,16 +1,17 @@
 """What a node's loader is sent: one document per generation, with rules for every class of agents.
 
-The types are the source of ``schemas/kernel.schema.json``. Says nothing of who signs, sends or enforces the document. A class without rules, and one that the document doesn't name, is denied everything.
+The types are the source of ``schemas/kernel.schema.json``. Says nothing of who signs, sends or enforces the document. A
+class without rules, and one that the document doesn't name, is denied everything.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 import rfc8785
 from msgspec import Meta, Struct
 
-SCHEMA = "hopgate.kernel/1"
+SCHEMA: Final = "hopgate.kernel/1"
 READ, WRITE, EXEC, LIBRARY = 1, 2, 4, 8
 """Bits of an automaton's and an anchor's mask."""
 
