@@ -15,7 +15,7 @@ from gateway.core.kernel.actions import FOLDER, RESOURCE_OF, KernelPolicy
 from gateway.core.kernel.class_rules import Compiled, Left, compiled_class
 from gateway.core.kernel.formula import FALSE, TRUE
 from gateway.core.kernel.ground import Ground, ground, members
-from gateway.core.kernel.lint import lints
+from gateway.core.kernel.lint import inexact, lints
 from gateway.core.kernel.places import Sets
 from gateway.core.kernel.report import ClassReport, Lint, Outcome, PolicyReport, Report, Stays
 from gateway.core.kernel.rules import MAX_CLASSES, SCHEMA, KernelRules
@@ -88,7 +88,7 @@ def _report(
         classes=tuple(_of_class(each, tuple(agent.id for agent in agents[each.rules.name])) for each in classes),
         policies=tuple(_of_policy(policy, classes) for policy in used),
         stays=tuple(_stays(policies, classes)),
-        lints=tuple(sorted({*lints(used), *_dangers(policies, classes)})),
+        lints=tuple(sorted({*lints(used), *_dangers(policies, classes), *_inexact(policies, classes)})),
     )
 
 
@@ -159,8 +159,8 @@ def _stays(policies: Mapping[str, KernelPolicy], classes: Sequence[Compiled]) ->
 
 def _effect(policy: KernelPolicy, each: Left) -> str:
     if policy.effect == "permit":
-        return f"permits no {each.action} by this" if each.left == FALSE else f"permits less {each.action}"
-    return f"forbids all {each.action}" if each.left == TRUE else f"forbids more {each.action}"
+        return "permits nothing of" if each.left == FALSE else "permits less of"
+    return "forbids all" if each.left == TRUE else "forbids more of"
 
 
 def _dangers(policies: Mapping[str, KernelPolicy], classes: Sequence[Compiled]) -> Iterator[Lint]:
@@ -169,6 +169,13 @@ def _dangers(policies: Mapping[str, KernelPolicy], classes: Sequence[Compiled]) 
             statement = policies[each.policy].statement
             message = f"class {one.rules.name} may write {each.path} and {each.verb} it: it can bring its own programs"
             yield Lint(statement.path, statement.line, each.policy, message)
+
+
+def _inexact(policies: Mapping[str, KernelPolicy], classes: Sequence[Compiled]) -> Iterator[Lint]:
+    for one in classes:
+        for rule in (*one.rules.network, *one.rules.binds):
+            if rule.inexact and rule.host is not None:
+                yield inexact(policies[one.rules.policies[rule.policy]], rule.host)
 
 
 def _refused(named: Sequence[str], fitting: Sequence[str]) -> Iterator[str]:

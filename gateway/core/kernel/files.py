@@ -1,17 +1,16 @@
 """File rules of one class: the automaton, the anchors of what is forbidden, and whether it may make processes."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
 from gateway.core.kernel.actions import MASK_OF
 from gateway.core.kernel.automaton import Matching, matching
-from gateway.core.kernel.formula import Literally, Path, literals
+from gateway.core.kernel.formula import Path, literals
 from gateway.core.kernel.minimal import minimal, tables
 from gateway.core.kernel.pattern import Pattern
 from gateway.core.kernel.rules import MAX_ANCHORS, MAX_PATH, MAX_STATES, Automaton
-from gateway.core.kernel.spoken import Spoken, Verdict, fitting, patterns, verdict
+from gateway.core.kernel.spoken import Asked, Spoken, Verdict, fitting, patterns
 
 FILE_ACTIONS = (*MASK_OF, "spawnProcess")
 _MOST_RAW_STATES = 4 * MAX_STATES
@@ -78,22 +77,13 @@ def _built(said: Sequence[Spoken]) -> FileRules | None:
 
 
 def _table(said: Sequence[Spoken], known: Sequence[Pattern], found: Matching) -> _Table:
-    numbers = {pattern: number for number, pattern in enumerate(known)}
+    numbers: dict[Hashable, int] = {Path(pattern): number for number, pattern in enumerate(known)}
     table: dict[str, tuple[Verdict, ...]] = {}
     for action in FILE_ACTIONS:
-        about = [each for each in said if each.action == action]
-        known_already: dict[frozenset[int], Verdict] = {}
-        for matched in found.matched:
-            if matched not in known_already:
-                known_already[matched] = verdict(about, partial(_so, numbers, matched))
-        table[action] = tuple(known_already[matched] for matched in found.matched)
+        asked = Asked.of((each for each in said if each.action == action), numbers.__getitem__)
+        answers = {matched: asked.decide(matched) for matched in set(found.matched)}
+        table[action] = tuple(answers[matched] for matched in found.matched)
     return table
-
-
-def _so(numbers: Mapping[Pattern, int], matched: frozenset[int], _: Spoken, literal: Literally) -> bool:
-    if not isinstance(literal.atom, Path):
-        raise TypeError(f"not about a path: {literal.atom}")
-    return (numbers[literal.atom.pattern] in matched) == literal.positive
 
 
 def _anchors(said: Sequence[Spoken], table: _Table, found: Matching) -> Iterator[ForbiddenPath]:

@@ -4,7 +4,7 @@ Negation stands at atoms only, so what can't be said can be replaced where it st
 forbid. Whatever is around it, a permit then permits less, and a forbid forbids more.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Literal
 
 from msgspec import Struct
@@ -102,24 +102,44 @@ def literals(formula: Formula) -> Iterator[Literally]:
                 yield from literals(part)
 
 
-def holds(formula: Formula, so: Callable[[Literally], bool]) -> bool:
-    """Whether the formula holds where ``so`` says which of its atoms, with their signs, hold."""
+class Ready(Struct, frozen=True):
+    """A formula made to be asked many times, its atoms by key: a long `||` costs what is true, not what is said."""
+
+    by: Literal["and", "or"]
+    positive: frozenset[Hashable]
+    negative: frozenset[Hashable]
+    parts: "tuple[Ready, ...]"
+
+    def holds(self, true: frozenset[Hashable], maybe: frozenset[Hashable]) -> bool:
+        """Whether it holds where the atoms ``true`` are so, and of all others at most those of ``maybe``."""
+        if self.by == "and":
+            return (
+                self.positive <= true
+                and self.negative.isdisjoint(maybe)
+                and all(part.holds(true, maybe) for part in self.parts)
+            )
+        return (
+            not self.positive.isdisjoint(true)
+            or not self.negative <= maybe
+            or any(part.holds(true, maybe) for part in self.parts)
+        )
+
+
+def tested(formula: Formula, key: Callable[[Atom], Hashable]) -> Ready:
+    """The formula, ready to be asked."""
+    none: frozenset[Hashable] = frozenset()
     match formula:
         case Const(value=value):
-            return value
+            return Ready("and" if value else "or", none, none, ())
         case Literally():
-            return so(formula)
-        case Joined(by="and", parts=parts):
-            return all(holds(part, so) for part in parts)
-        case Joined(parts=parts):
-            return any(holds(part, so) for part in parts)
-
-
-def replaced(formula: Formula, gone: Callable[[Literally], bool], value: bool) -> Formula:
-    """The formula with ``value`` in place of those of its atoms that are ``gone``."""
-    match formula:
-        case Literally() if gone(formula):
-            return Const(value)
-        case Joined(by=by, parts=parts):
-            return joined(by, tuple(replaced(part, gone, value) for part in parts))
-    return formula
+            parts: tuple[Formula, ...] = (formula,)
+            by: Literal["and", "or"] = "and"
+        case Joined():
+            by, parts = formula.by, formula.parts
+    found = [part for part in parts if isinstance(part, Literally)]
+    return Ready(
+        by,
+        frozenset(key(each.atom) for each in found if each.positive),
+        frozenset(key(each.atom) for each in found if not each.positive),
+        tuple(tested(part, key) for part in parts if not isinstance(part, Literally)),
+    )

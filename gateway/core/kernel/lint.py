@@ -34,6 +34,15 @@ def place_of_text(policy: KernelPolicy, text: str) -> int:
     return policy.statement.line_of(text)
 
 
+def inexact(policy: KernelPolicy, host: str) -> Lint:
+    """A rule of the policy names a host, which an address alone can't be told by."""
+    message = (
+        f'"{host}" is a name: the kernel sees addresses, which others may share and which may change; '
+        "exact is only what goes through the gateway"
+    )
+    return Lint(policy.statement.path, place_of_text(policy, host), policy.id, message)
+
+
 def _of(policy: KernelPolicy) -> Iterator[Lint]:
     def said(text: str, message: str) -> Lint:
         return Lint(policy.statement.path, place_of_text(policy, text), policy.id, message)
@@ -127,8 +136,3 @@ def _host(text: str) -> Iterator[str]:
         yield f"is a network, and a connection has an address: register a destination with host {host.text}, in a set"
     elif host.text != text:
         yield f'matches no connection as it is written; write "{host.text}"'
-    elif host.is_name:
-        yield (
-            "is a name: the kernel sees addresses, which others may share and which may change; "
-            "exact is only what goes through the gateway"
-        )

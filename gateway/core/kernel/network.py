@@ -10,10 +10,10 @@ from functools import partial
 
 from msgspec import Struct
 
-from gateway.core.kernel.hosts import KnownHost
+from gateway.core.kernel.hosts import KnownHost, is_single
 from gateway.core.kernel.places import TRANSPORTS, Place, Places, Sets, Transport, places
 from gateway.core.kernel.rules import MAX_PORTS, MAX_RULES
-from gateway.core.kernel.spoken import Spoken, Verdict, fitting, verdict
+from gateway.core.kernel.spoken import Asked, Spoken, Verdict, fitting
 from gateway.core.model import Effect
 
 _Key = tuple[int | None, Transport]
@@ -54,7 +54,7 @@ def _built(sets: Sets, said: Sequence[Spoken]) -> NetworkRules | None:
     found = places(said, sets)
     if sum(2 * len(found.ports[host]) for host in found.hosts) > _MOST_PLACES:
         return None
-    grid = {place: verdict(said, partial(found.so, place)) for host in found.hosts for place in found.at(host)}
+    grid = found.verdicts(Asked.of(said, lambda atom: atom))
     kept: dict[KnownHost | None, list[Rule]] = {}
     for host in found.hosts:
         around = [rule for each in found.around(host) for rule in kept[each]]
@@ -116,13 +116,13 @@ class _Around(Struct, frozen=True):
 
     def forbidden_itself(self, port: int | None) -> str | None:
         """The policy that forbids just this host: its addresses are then forbidden whoever shares them."""
-        if self.host is None or any(each != self.host and self._within(each) for each in self.found.hosts):
+        if self.host is None or any(each != self.host and self.host.holds(each) for each in self._others()):
             return None
         anywhere = self.grid[Place(None, None, self.protocol)].forbid
         return None if anywhere is not None else self.said(port).forbid
 
-    def _within(self, other: KnownHost | None) -> bool:
-        return other is not None and self.host is not None and self.host.holds(other)
+    def _others(self) -> Sequence[KnownHost]:
+        return () if self.host is None or is_single(self.host) else self.found.networks
 
 
 def _at(host: KnownHost | None, found: Places, grid: Mapping[Place, Verdict], around: Sequence[Rule]) -> Iterator[Rule]:

@@ -10,9 +10,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-from gateway.core.kernel.formula import Host, Literally, Port, Protocol, Within, literals
+from gateway.core.kernel.formula import Atom, Host, Literally, Port, Protocol, Within, literals
 from gateway.core.kernel.hosts import KnownHost, known_host
-from gateway.core.kernel.spoken import Spoken
+from gateway.core.kernel.spoken import Asked, Spoken, Verdict
 from gateway.core.registry import Destination
 
 Transport = Literal["tcp", "udp"]
@@ -34,14 +34,9 @@ class Entry(Struct, frozen=True):
     port: int | None
     protocol: Transport | None
 
-    def covers(self, place: Place) -> bool:
-        """Whether all of the place falls under it."""
-        return (
-            place.host is not None
-            and self.host.holds(place.host)
-            and self.port in (None, place.port)
-            and self.protocol in (None, place.protocol)
-        )
+    def takes(self, place: Place) -> bool:
+        """Whether it takes the place's port and protocol."""
+        return self.port in (None, place.port) and self.protocol in (None, place.protocol)
 
 
 class Sets(Struct, frozen=True):
@@ -61,24 +56,40 @@ class Sets(Struct, frozen=True):
                 found.setdefault(name, []).append(Entry(host, each.port, each.protocol))
         return cls({name: tuple(entries) for name, entries in sorted(found.items())})
 
-    def named(self, literal: Literally) -> tuple[Entry, ...]:
-        """The entries that the atom is about."""
-        return self.entries.get(literal.atom.name, ()) if isinstance(literal.atom, Within) else ()
+    def hosts(self, atom: Atom) -> Iterator[KnownHost]:
+        """The hosts that the atom is about."""
+        if isinstance(atom, Host):
+            host = known_host(atom.host)
+            if host is not None:
+                yield host
+        if isinstance(atom, Within):
+            yield from (entry.host for entry in self.entries.get(atom.name, ()))
+
+    def has_name(self, atom: Atom) -> bool:
+        """Whether one of them has to be resolved."""
+        return any(host.is_name for host in self.hosts(atom))
 
 
 class Places(Struct, frozen=True):
     """All places of one action, and what is true at each of them."""
 
-    sets: Sets
     hosts: tuple[KnownHost | None, ...]
-    """Wider ones first; None at the beginning."""
+    """Wider ones before those that they hold; None at the beginning."""
+    networks: tuple[KnownHost, ...]
+    """Those of the hosts that may hold others."""
     ports: Mapping[KnownHost | None, tuple[int | None, ...]]
+    literal: Mapping[KnownHost, Host]
+    """Atoms that are about one host."""
+    entries: Mapping[KnownHost, tuple[tuple[Within, Entry], ...]]
+    named: frozenset[Atom]
+    """Atoms that are about some name."""
 
     def around(self, host: KnownHost | None) -> tuple[KnownHost | None, ...]:
         """The hosts that hold ``host``, but for itself; wider ones first."""
         if host is None:
             return ()
-        return tuple(each for each in self.hosts if each is None or (each != host and each.holds(host)))
+        wider = self.networks if not host.is_name else ()
+        return None, *(each for each in wider if each != host and each.holds(host))
 
     def at(self, host: KnownHost | None) -> Iterator[Place]:
         """The places of one host."""
@@ -86,57 +97,54 @@ class Places(Struct, frozen=True):
             for protocol in TRANSPORTS:
                 yield Place(host, port, protocol)
 
-    def so(self, place: Place, said: Spoken, literal: Literally) -> bool:
-        """Whether the atom, with its sign, holds at the place as far as the policy may believe it."""
-        atom = literal.atom
-        if not literal.positive and said.effect == "permit" and self.could_be(place, literal):
-            return False
-        match atom:
-            case Host(host=text):
-                wanted = known_host(text)
-                found = wanted is not None and place.host is not None and wanted.holds(place.host)
-            case Within():
-                found = any(entry.covers(place) for entry in self.sets.named(literal))
-            case Port(port=port):
-                found = place.port == port
-            case Protocol(protocol=protocol):
-                found = place.protocol == protocol
-            case _:
-                raise TypeError(f"not about a destination: {atom}")
-        return found == literal.positive
-
-    def could_be(self, place: Place, literal: Literally) -> bool:
-        """Whether an address of the place may be one of a name that the atom is about."""
-        unnamed = place.host is None or not place.host.is_name
-        return unnamed and any(host.is_name for host in _hosts(literal, self.sets))
+    def verdicts(self, asked: Asked) -> Mapping[Place, Verdict]:
+        """What the policies decide at each place."""
+        found: dict[Place, Verdict] = {}
+        for host in self.hosts:
+            holding = [each for each in (*self.around(host), host) if each is not None]
+            literal = {self.literal[each] for each in holding if each in self.literal}
+            entries = [entry for each in holding for entry in self.entries.get(each, ())]
+            for place in self.at(host):
+                within = {atom for atom, entry in entries if entry.takes(place)}
+                port = () if place.port is None else (Port(place.port),)
+                true: frozenset[Atom] = frozenset({*literal, *within, *port, Protocol(place.protocol)})
+                # An address that isn't known may be a name's.
+                maybe = true if host is not None and host.is_name else true | self.named
+                found[place] = asked.decide(true, maybe)
+        return found
 
 
 def places(said: Sequence[Spoken], sets: Sets) -> Places:
     """All places that the formulas tell apart."""
-    atoms = list(dict.fromkeys(literal for each in said for literal in literals(each.formula)))
-    hosts = {host for literal in atoms for host in _hosts(literal, sets)}
-    everywhere = {literal.atom.port for literal in atoms if isinstance(literal.atom, Port)}
-    entries = [entry for literal in atoms for entry in sets.named(literal)]
+    atoms = {each.atom for one in said for each in literals(one.formula)}
+    hosts = sorted({host for atom in atoms for host in sets.hosts(atom)}, key=_width)
+    everywhere = {atom.port for atom in atoms if isinstance(atom, Port)}
+    entries: dict[KnownHost, list[tuple[Within, Entry]]] = {}
+    for atom in sorted((atom for atom in atoms if isinstance(atom, Within)), key=lambda atom: atom.name):
+        for entry in sets.entries.get(atom.name, ()):
+            entries.setdefault(entry.host, []).append((atom, entry))
+    networks = tuple(host for host in hosts if not host.is_name)
     ports: dict[KnownHost | None, tuple[int | None, ...]] = {None: _ports(everywhere)}
     for host in hosts:
-        there = {entry.port for entry in entries if entry.port is not None and entry.host.holds(host)}
+        wider = (each for each in networks if each.holds(host)) if not host.is_name else (host,)
+        there = {entry.port for each in wider for _, entry in entries.get(each, ()) if entry.port is not None}
         ports[host] = _ports(everywhere | there)
-    return Places(sets, (None, *sorted(hosts, key=_width)), ports)
+    literal = {host: atom for atom in atoms if isinstance(atom, Host) for host in sets.hosts(atom)}
+    return Places(
+        hosts=(None, *hosts),
+        networks=networks,
+        ports=ports,
+        literal=literal,
+        entries={host: tuple(found) for host, found in entries.items()},
+        named=frozenset(filter(sets.has_name, atoms)),
+    )
 
 
 def not_named(said: Spoken, sets: Sets) -> Iterator[Literally]:
     """The atoms by which a permit excepts names: an address that isn't known may be theirs, so it isn't permitted."""
     for literal in dict.fromkeys(literals(said.formula)) if said.effect == "permit" else ():
-        if not literal.positive and any(host.is_name for host in _hosts(literal, sets)):
+        if not literal.positive and sets.has_name(literal.atom):
             yield literal
-
-
-def _hosts(literal: Literally, sets: Sets) -> Iterator[KnownHost]:
-    if isinstance(literal.atom, Host):
-        host = known_host(literal.atom.host)
-        if host is not None:
-            yield host
-    yield from (entry.host for entry in sets.named(literal))
 
 
 def _ports(named: set[int]) -> tuple[int | None, ...]:

@@ -20,7 +20,7 @@ class Stays(Struct, frozen=True, order=True):
     clause: str
     reason: str
     effect: str
-    """What comes of it."""
+    """What comes of it, before the action's name: ``forbids all``."""
     action: str
     classes: tuple[str, ...]
 

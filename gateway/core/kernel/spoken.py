@@ -3,13 +3,12 @@
 Leaving out is safe either way: a permit is dropped, a forbid forbids everything.
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
 
-from gateway.core.kernel.formula import FALSE, TRUE, Formula, Literally, Path, holds, literals
+from gateway.core.kernel.formula import FALSE, TRUE, Atom, Formula, Path, Ready, literals, tested
 from gateway.core.kernel.pattern import Pattern
 from gateway.core.model import Effect
 
@@ -41,13 +40,28 @@ class Verdict(Struct, frozen=True):
         return self.permit is not None and self.forbid is None
 
 
-def verdict(said: Sequence[Spoken], so: Callable[[Spoken, Literally], bool]) -> Verdict:
-    """What the policies decide where ``so`` says which atoms hold; forbid wins."""
-    found: dict[Effect, str] = {}
-    for each in said:
-        if each.effect not in found and holds(each.formula, partial(so, each)):
-            found[each.effect] = each.policy
-    return Verdict(found.get("permit"), found.get("forbid"))
+class Asked(Struct, frozen=True):
+    """Policies in their order, ready to be asked what they decide."""
+
+    tests: tuple[tuple[Spoken, Ready], ...]
+
+    @classmethod
+    def of(cls, said: Iterable[Spoken], key: Callable[[Atom], Hashable]) -> "Asked":
+        """Those of ``said``, their atoms by ``key``."""
+        return cls(tuple((each, tested(each.formula, key)) for each in said))
+
+    def decide(self, true: frozenset[Hashable], maybe: frozenset[Hashable] | None = None) -> Verdict:
+        """What the policies decide where the atoms ``true`` are so; forbid wins.
+
+        Of all others at most those of ``maybe`` are, and permits don't rely on that they aren't.
+        """
+        permit = forbid = None
+        for each, test in self.tests:
+            if each.effect == "forbid":
+                forbid = forbid or (each.policy if test.holds(true, true) else None)
+            elif permit is None and test.holds(true, true if maybe is None else maybe):
+                permit = each.policy
+        return Verdict(permit, forbid)
 
 
 def fitting(said: Sequence[Spoken], build: Callable[[Sequence[Spoken]], T | None]) -> tuple[T, frozenset[str]]:

@@ -3,11 +3,10 @@
 A call that isn't in the list is permitted to nobody, so a newer kernel's calls are denied until the list knows them.
 """
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 
-from gateway.core.kernel.formula import Called, Literally, literals
-from gateway.core.kernel.spoken import Spoken, verdict
+from gateway.core.kernel.formula import Called
+from gateway.core.kernel.spoken import Asked, Spoken
 
 ACTION = "systemCall"
 _NAMES = """
@@ -57,17 +56,5 @@ KNOWN = frozenset(_NAMES.split())
 
 def permitted(said: Sequence[Spoken]) -> tuple[str, ...]:
     """The names of the calls that are permitted, sorted."""
-    about = [each for each in said if each.action == ACTION]
-    return tuple(name for name in sorted(KNOWN) if verdict(about, partial(_so, name)).allowed)
-
-
-def unknown(said: Sequence[Spoken]) -> Iterator[tuple[str, str]]:
-    """Policies, and the names in them that are no system call's."""
-    for each in said:
-        for literal in literals(each.formula):
-            if isinstance(literal.atom, Called) and literal.atom.name not in KNOWN:
-                yield each.policy, literal.atom.name
-
-
-def _so(name: str, _: Spoken, literal: Literally) -> bool:
-    return (isinstance(literal.atom, Called) and literal.atom.name == name) == literal.positive
+    asked = Asked.of((each for each in said if each.action == ACTION), lambda atom: atom)
+    return tuple(name for name in sorted(KNOWN) if asked.decide(frozenset({Called(name)})).allowed)

@@ -1,15 +1,21 @@
 """What the kernel permits, Cedar permits to every agent of the class; where a report says complete, both are equal."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+import jsonschema
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.kernel.actions import RESOURCE_OF
+from gateway.core.kernel.rules import KernelRules, document, written
 from gateway.core.registry import Agent, Destination, Registry
 from tests.core.kernel.machines import Cedar, agent, compiled, kernel_allows, policies, registry
 
+DOCUMENT = document()
 FILES = ("readFile", "writeFile", "execFile", "loadLibrary", "spawnProcess")
 PATHS = ("/", "/a", "/a/b", "/a/bc", "/a/é", "/ab", "/b/a", "/a*b", "a", "", "/a\nb", "/a/b/", "/é")
 PATTERNS = ("*", "/*", "/a*", "/a/*", "*b", "/*/b", "/a*b", r"/a\*b", r"/a\**", "*é*", "**a**", "/a/é*", "*a*b*", "")
@@ -69,15 +75,15 @@ def expressions(kind: str) -> st.SearchStrategy[str]:
 
 
 @st.composite
-def policy(draw: st.DrawFn) -> str:
-    kind = draw(st.sampled_from(sorted(RESOURCES)))
+def policy(draw: st.DrawFn, kind: str) -> str:
     about = [action for action, resource in RESOURCE_OF.items() if resource == kind]
     actions = [
         *(f'action == Action::"{action}"' for action in about),
         "action in [" + ", ".join(f'Action::"{action}"' for action in about) + "]",
         'action in Action::"kernel"', 'action in Action::"read"', "action",
     ]  # fmt: skip
-    principals = ["principal", "principal is Agent", 'principal in AgentClass::"a"', 'principal == Agent::"ann"',
+    principals = ["principal", "principal is Agent", 'principal in AgentClass::"a"', 'principal in AgentClass::"a"',
+                  'principal in AgentClass::"a"', 'principal == Agent::"ann"',
                   'principal is Agent in AgentClass::"b"', 'principal in Group::"g"']  # fmt: skip
     principal, action = draw(st.sampled_from(principals)), draw(st.sampled_from(actions))
     effect = draw(st.sampled_from(["permit", "permit", "forbid"]))
@@ -91,7 +97,7 @@ def registries(draw: st.DrawFn) -> Registry:
     def one(name: str) -> Agent:
         return agent(
             name,
-            *draw(st.sets(st.sampled_from(["a", "b"]), min_size=0)),
+            *sorted(draw(st.sampled_from([{"a"}, {"a"}, {"a", "b"}, {"b"}, set()]))),
             risk_level=draw(st.sampled_from(["low", "high"])),
             entry_point=draw(st.booleans()),
             groups=draw(st.sampled_from([(), ("g",)])),
@@ -127,14 +133,17 @@ def requests(action: str) -> list[Mapping[str, Any]]:
             for host in hosts for port in (*PORTS, 80)]  # fmt: skip
 
 
-@given(st.lists(policy(), min_size=1, max_size=4), registries(), st.data())
-def test_the_kernel_never_allows_what_cedar_denies(texts: list[str], known: Registry, data: st.DataObject) -> None:
-    found = policies("\n".join(texts))
+@pytest.mark.parametrize("kinds", [("Executable", "FilePath", "Library"), ("NetworkDestination",), ("SystemCall",)])
+@given(data=st.data(), known=registries(), context=st.sampled_from([{}, {"flag": True}, {"flag": False}]))
+def test_the_kernel_never_allows_what_cedar_denies(
+    kinds: tuple[str, ...], data: st.DataObject, known: Registry, context: Mapping[str, bool]
+) -> None:
+    kind = data.draw(st.sampled_from(kinds))
+    found = policies("\n".join(data.draw(st.lists(policy(kind), min_size=1, max_size=4))))
     done = compiled(found, known)
     cedar = Cedar(found, known)
-    context = data.draw(st.sampled_from([{}, {"flag": True}, {"flag": False}]))
-    action = data.draw(st.sampled_from(sorted(RESOURCE_OF)))
-    asked = data.draw(st.lists(st.sampled_from(requests(action)), min_size=5, max_size=5))
+    action = data.draw(st.sampled_from([each for each, resource in RESOURCE_OF.items() if resource == kind]))
+    asked = data.draw(st.lists(st.sampled_from(requests(action)), min_size=4, max_size=4))
     for report, rules in zip(done.report.classes, done.rules.classes, strict=True):
         for resource in asked:
             kernel = kernel_allows(rules, action, resource)
@@ -143,3 +152,17 @@ def test_the_kernel_never_allows_what_cedar_denies(texts: list[str], known: Regi
             allowed = [cedar.allows(name, action, resource, context) for name in report.agents]
             assert not kernel or all(allowed), (rules.name, action, resource)
             assert action not in report.complete or allowed == [kernel] * len(allowed), (rules.name, action, resource)
+
+
+@given(st.lists(st.sampled_from(sorted(RESOURCES)).flatmap(policy), max_size=4), registries())
+def test_equal_policies_are_equal_bytes(texts: list[str], known: Registry) -> None:
+    found = policies("\n".join(texts))
+    turned = msgspec.structs.replace(
+        known,
+        agents=dict(reversed(known.agents.items())),
+        destinations=dict(reversed(known.destinations.items())),
+    )
+    assert written(compiled(found, known).rules) == written(compiled(found[::-1], turned).rules)
+    document = json.loads(written(compiled(found, known).rules))
+    jsonschema.validate(document, DOCUMENT)
+    assert msgspec.convert(document, KernelRules) == compiled(found, known).rules
