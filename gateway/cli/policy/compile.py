@@ -117,7 +117,7 @@ def _left(stays: Sequence[Stays]) -> Iterator[str]:
         found.setdefault(key, []).append(each)
     if found:
         yield ""
-        yield "stays at the gateway:"
+        yield "stays behind:"
     for (place, policy, clause, reason, classes), alike in found.items():
         yield f"  {place}: {policy}: {clause}"
         yield f"    {reason}"

@@ -91,16 +91,19 @@ def _ask(agent: Uid, action: str, policies: PolicySet, entities: Entities) -> _S
 
 
 def _of_nobody(kind: str, part: pst.Expr) -> Answer:
-    """Of a class that no registered agent is in only this is known: who is in it is an agent, and in this class."""
+    """Of a class that no registered agent is in: whoever runs in it is an agent, in this class and no other."""
     match part:
         case pst.BoolLit(value=value):
             return "true" if value else "false"
-        case pst.Is(base=pst.Var(name="principal"), entity_type=entity_type, in_expr=None):
-            return "true" if str(entity_type) == "Agent" else "false"
-        case pst.Is(base=pst.Var(name="principal"), entity_type=entity_type, in_expr=pst.EntityLit(value=uid)):
-            return "true" if str(entity_type) == "Agent" and uid_of(uid) == Uid("AgentClass", kind) else "unknown"
+        case pst.Is(base=pst.Var(name="principal"), entity_type=entity_type, in_expr=in_expr):
+            if str(entity_type) != "Agent":
+                return "false"
+            return "true" if in_expr is None else _of_nobody(kind, pst.BinaryOp("in", part.base, in_expr))
         case pst.BinaryOp(op="in", left=pst.Var(name="principal"), right=pst.EntityLit(value=uid)):
-            return "true" if uid_of(uid) == Uid("AgentClass", kind) else "unknown"
+            if str(uid.type) in ("AgentClass", "Agent"):
+                return "true" if uid_of(uid) == Uid("AgentClass", kind) else "false"
+        case pst.BinaryOp(op="eq", left=pst.Var(name="principal"), right=pst.EntityLit()):
+            return "false"
     return "unknown"
 
 

@@ -131,9 +131,9 @@ def test_making_processes_has_one_answer() -> None:
 
 def test_what_may_be_written_and_run_is_told_with_a_path() -> None:
     run = 'principal in AgentClass::"a", action == Action::"execFile", resource is Executable'
-    text = permit('resource.path like "/work/*"', WRITE) + permit('resource.path like "*/bin/*"', run)
+    text = permit('resource.path like "/desk/*"', WRITE) + permit('resource.path like "*/bin/*"', run)
     (lint,) = [each for each in compiled(text).report.lints if "execute" in each.message]
     assert lint.policy == "p1"
-    assert "may write /work/bin/ and execute it" in lint.message
-    text = permit('resource.path like "/work/*"', WRITE) + permit('resource.path like "/usr/bin/*"', run)
+    assert "may write /desk/bin/ and execute it" in lint.message
+    text = permit('resource.path like "/desk/*"', WRITE) + permit('resource.path like "/usr/bin/*"', run)
     assert not any("execute" in each.message for each in compiled(text).report.lints)

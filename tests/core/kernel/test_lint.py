@@ -17,7 +17,7 @@ def messages(text: str, known=None) -> list[str]:
     ("condition", "part"),
     [
         ('resource.path like "/workspace/analyst-*"', "siblings too: /workspace/analyst-evil, and"),
-        ('resource.path like "/work/*/out"', "has a `*` before its end"),
+        ('resource.path like "/desk/*/out"', "has a `*` before its end"),
         ('resource.path like "/work*/out/*"', "siblings too: /workevil"),
         ('resource.path == "srv/x"', "doesn't begin with `/`"),
         ('resource.path like "*.csv"', "matches in every directory"),
