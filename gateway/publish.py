@@ -15,7 +15,7 @@ from gateway.config.issuer_settings import IssuerSettings
 from gateway.config.load import Loaded, load
 from gateway.config.problems import Problem, Problems
 from gateway.core.administration import FOLDER, AdminBundle, compile_admin
-from gateway.core.kernel.policies import KernelPolicies, kernel_policies
+from gateway.core.kernel.policies import kernel_policies
 from gateway.core.policy.bundle import Bundle, compile_bundle
 from gateway.core.policy.kernel import kernel_problems
 from gateway.core.policy.source import Problem as PolicyProblem
@@ -55,10 +55,9 @@ def compile_loaded(loaded: Loaded, generation: int, digest_key: bytes | None) ->
         found = [*(() if isinstance(bundle, Bundle) else bundle), *(() if isinstance(admin, AdminBundle) else admin)]
         found += kernel
         return Problems((*loaded.warnings, *(_told(problem, folder) for problem in found)))
-    machines = kernel_policies(loaded.policies)
     snapshot = Snapshot(
         generation=generation,
-        digest=_digest(loaded, bundle, machines),
+        digest=_digest(loaded, bundle),
         bundle=bundle,
         registry=loaded.registry,
         routes=loaded.routes,
@@ -67,7 +66,7 @@ def compile_loaded(loaded: Loaded, generation: int, digest_key: bytes | None) ->
         scope_sources={issuer.name: _scope_sources(issuer) for issuer in loaded.settings.issuers},
         trust_domain=loaded.settings.identity.trust_domain,
         peers=peers(loaded.settings.federation),
-        kernel=machines,
+        kernel=kernel_policies(loaded.policies),
     )
     warnings = (*loaded.warnings, *(_told(problem, folder) for problem in (*bundle.warnings, *kernel)))
     return Published(loaded, snapshot, warnings, admin)
@@ -87,10 +86,9 @@ def _told(problem: PolicyProblem, folder: Path) -> Problem:
     return Problem(where, problem.line, problem.policy or "", problem.message, "", problem.severity)
 
 
-def _digest(loaded: Loaded, bundle: Bundle, machines: KernelPolicies) -> str:
+def _digest(loaded: Loaded, bundle: Bundle) -> str:
     facts = [
         bundle.digest,
-        machines.digest,
         [change.key for change in bundle.changes],
         loaded.registry,
         loaded.routes,

@@ -18,7 +18,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
     generation: int
     digest: str
-    """Hex SHA-256 over bundle, policies of ``kernel/``, registry, routes, limits and ``tools``."""
+    """Hex SHA-256 over bundle, registry, routes, limits and ``tools``."""
     bundle: Bundle
     registry: Registry
     routes: Mapping[str, Route]

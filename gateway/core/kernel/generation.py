@@ -1,9 +1,5 @@
 """The kernel's rules of one snapshot: what is pushed to a node on every new generation."""
 
-import hashlib
-
-import rfc8785
-
 from gateway.core.kernel.actions import KernelPolicy
 from gateway.core.kernel.compile import Compilation, Source, compile_rules
 from gateway.core.snapshot import Snapshot
@@ -18,7 +14,7 @@ def rules_of(snapshot: Snapshot, node: str) -> Compilation:
     gateways = (KernelPolicy(rule.id, rule.place.tier, rule.statement, rule.tree) for rule in bundle.rules.values())
     source = Source(
         policies=(*snapshot.kernel.policies, *gateways),
-        digest=f"sha256:{hashlib.sha256(rfc8785.dumps([bundle.digest, snapshot.kernel.digest])).hexdigest()}",
+        digest=f"sha256:{bundle.digest}",
         registry=snapshot.registry,
         world=bundle.world,
         schema=bundle.schemas.bare.handle,

@@ -1,10 +1,8 @@
 """The policies of the folder ``kernel/``. Whether they are good is told by ``policy.kernel``, before."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import rfc8785
 from msgspec import Struct
 
 from gateway.core.kernel.actions import FOLDER, KernelPolicy
@@ -16,15 +14,12 @@ class KernelPolicies(Struct, frozen=True, eq=False):
     """Policies of ``kernel/``."""
 
     policies: tuple[KernelPolicy, ...] = ()
-    digest: str = ""
-    """Hex SHA-256 over their files."""
 
 
 def kernel_policies(sources: Sequence[PolicySource]) -> KernelPolicies:
     """Those of ``sources`` that lie in ``kernel/``; what can't be read, or has no ``@id``, is left out."""
     files = sorted((each for each in sources if each.path.startswith(f"{FOLDER}/")), key=lambda each: each.path)
-    digest = hashlib.sha256(rfc8785.dumps([[each.path, each.text] for each in files])).hexdigest()
-    return KernelPolicies(tuple(policy for file in files for policy in _of(file)), digest)
+    return KernelPolicies(tuple(policy for file in files for policy in _of(file)))
 
 
 def _of(file: PolicySource) -> Iterator[KernelPolicy]:
