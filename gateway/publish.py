@@ -16,6 +16,7 @@ from gateway.config.load import Loaded, load
 from gateway.config.problems import Problem, Problems
 from gateway.core.administration import FOLDER, AdminBundle, compile_admin
 from gateway.core.errors import StoreError
+from gateway.core.kernel.policies import kernel_policies
 from gateway.core.pins import typed_by
 from gateway.core.policy.bundle import Bundle, compile_bundle
 from gateway.core.policy.kernel import kernel_problems
@@ -92,7 +93,8 @@ def compile_loaded(
     bundle = compile_bundle(others, cedar_schema(), loaded.registry, digest_key)
     admin = compile_admin(loaded.policies, cedar_schema("admin"))
     folder = Path(loaded.settings.policies) if version is None else version
-    kernel = kernel_problems(loaded.policies, cedar_schema(), loaded.registry)
+    taken = bundle.policies if isinstance(bundle, Bundle) else ()
+    kernel = kernel_problems(loaded.policies, cedar_schema(), loaded.registry, taken)
     broken = any(problem.severity == "error" for problem in kernel)
     if not isinstance(bundle, Bundle) or not isinstance(admin, AdminBundle) or broken:
         found = [*(() if isinstance(bundle, Bundle) else bundle), *(() if isinstance(admin, AdminBundle) else admin)]
@@ -110,6 +112,7 @@ def compile_loaded(
         quotas=loaded.settings.quotas.quotas(),
         trust_domain=loaded.settings.identity.trust_domain,
         peers=peers(loaded.settings.federation),
+        kernel=kernel_policies(loaded.policies),
     )
     warnings = (*loaded.warnings, *(_told(problem, folder) for problem in (*bundle.warnings, *kernel)))
     return Published(loaded, snapshot, warnings, admin)

@@ -16,6 +16,7 @@ from gateway.admin.openapi import document as openapi_document  # noqa: E402
 from gateway.config.registry_file import RegistryFile  # noqa: E402
 from gateway.config.settings import Settings  # noqa: E402
 from gateway.core.audit.schema import document as audit_document  # noqa: E402
+from gateway.core.kernel.rules import document as kernel_document  # noqa: E402
 from gateway.core.reasons import Reason  # noqa: E402
 
 Schema = Mapping[str, Any]
@@ -126,6 +127,11 @@ def audit_schema() -> str:
     return json.dumps(audit_document(), indent=2, ensure_ascii=False) + "\n"
 
 
+def kernel_schema() -> str:
+    """``schemas/kernel.schema.json``."""
+    return json.dumps(kernel_document(), indent=2, ensure_ascii=False) + "\n"
+
+
 def openapi() -> str:
     """``schemas/openapi.json``."""
     return json.dumps(openapi_document(ENDPOINTS), indent=2, ensure_ascii=False) + "\n"
@@ -135,6 +141,7 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "schemas/config.schema.json": config_schema,
     "schemas/registry.schema.json": registry_schema,
     "schemas/audit.schema.json": audit_schema,
+    "schemas/kernel.schema.json": kernel_schema,
     "schemas/openapi.json": openapi,
     "docs/CONFIGURATION.md": configuration,
     "docs/REASONS.md": reasons,

@@ -195,6 +195,7 @@ class Company:
             "teams": ["finance", "platform"],
             "agents": {name: self._agent(name, facts) for name, facts in AGENTS.items()},
             "servers": {"ledger": self._ledger()},
+            "destinations": {"llm": {"host": "llm.demo.test", "port": 443, "sets": ["approved-llm-endpoints"]}},
         }
 
     def _agent(self, name: str, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from typing import Any
 
 from gateway.config.registry_file import (
     AgentEntry,
+    ClassEntry,
+    DestinationEntry,
     ModelEntry,
     PersonEntry,
     PromptsEntry,
@@ -15,7 +17,19 @@ from gateway.config.registry_file import (
 )
 from gateway.config.third_party_entries import OauthEntry
 from gateway.core.model import SpiffeId
-from gateway.core.registry import Agent, Model, Needs, Person, Prompts, Resources, Server, Tool, Upstream
+from gateway.core.registry import (
+    Agent,
+    AgentClass,
+    Destination,
+    Model,
+    Needs,
+    Person,
+    Prompts,
+    Resources,
+    Server,
+    Tool,
+    Upstream,
+)
 from gateway.core.scope import default_scopes
 from gateway.core.third_party import ApiKey, ClientAuthentication, OAuthClient, ThirdParty
 
@@ -40,6 +54,16 @@ def getting_scopes(server: str, entry: PromptsEntry, owner: ServerEntry) -> tupl
 def model(name: str, entry: ModelEntry) -> Model:
     """The model."""
     return Model(name=name, provider=entry.provider, sets=entry.sets)
+
+
+def agent_class(name: str, entry: ClassEntry) -> AgentClass:
+    """The class."""
+    return AgentClass(name=name, audit=entry.audit, hide=entry.hide)
+
+
+def destination(name: str, entry: DestinationEntry) -> Destination:
+    """The destination."""
+    return Destination(name=name, host=entry.host, port=entry.port, protocol=entry.protocol, sets=entry.sets)
 
 
 def person(person_id: str, entry: PersonEntry) -> Person:

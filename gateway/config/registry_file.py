@@ -13,6 +13,8 @@ from gateway.config.rules import is_loopback
 from gateway.config.section import Section
 from gateway.config.third_party_entries import ApiKeyEntry, OauthEntry
 from gateway.config.words import (
+    ClassName,
+    DestinationHost,
     FilePath,
     Label,
     LoopbackOrHttpsUrl,
@@ -297,6 +299,36 @@ class ModelEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     sets: Annotated[Labels, Meta(description='Model sets that policies name: `resource in ModelSet::"…"`.')] = ()
 
 
+class ClassEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the kernel treats a class of agents; who is in it is said by `classes` of the agents."""
+
+    audit: Annotated[bool, Meta(description="What policies deny is let through, and reported.")] = False
+    hide: Annotated[bool, Meta(description="A denied file doesn't exist for the class: ENOENT in place of EPERM.")] = (
+        False
+    )
+
+
+class DestinationEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where agents may connect to or listen; a connection is in the sets of every destination that it falls under."""
+
+    host: Annotated[
+        DestinationHost, Meta(description="A name in lower case, an address, or a network like `10.0.0.0/8`.")
+    ]
+    port: Annotated[int | None, Meta(description="1 to 65535; any where not set.")] = None
+    protocol: Annotated[Literal["tcp", "udp"] | None, Meta(description="Both where not set.")] = None
+    sets: Annotated[
+        Labels, Meta(description='Destination sets that policies name: `resource in DestinationSet::"…"`.')
+    ] = ()
+
+    def faults(self) -> Iterable[Fault]:
+        """A port is one; a destination outside of every set is nobody's."""
+        if self.port is not None and not 1 <= self.port <= 65535:
+            yield Fault(("port",), f"{self.port} is no port", "write 1 to 65535, or remove it for any")
+        if not self.sets:
+            message = "policies name destinations by their sets, so without one it has no effect"
+            yield Fault(("sets",), message, "add a set, or remove the destination", "warning")
+
+
 class RegistryFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One registry file; several are read together as one registry."""
 
@@ -305,3 +337,10 @@ class RegistryFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     agents: Annotated[Mapping[Name, AgentEntry], Meta(description="Agent name → agent.")] = {}
     servers: Annotated[Mapping[Name, ServerEntry], Meta(description="Server name → MCP server.")] = {}
     models: Annotated[Mapping[Name, ModelEntry], Meta(description="Model name → model.")] = {}
+    classes: Annotated[
+        Mapping[ClassName, ClassEntry],
+        Meta(description="Agent class → how the kernel treats it. Classes need no entry."),
+    ] = {}
+    destinations: Annotated[
+        Mapping[Name, DestinationEntry], Meta(description="Destination's name → where agents may connect to or listen.")
+    ] = {}

@@ -14,7 +14,15 @@ from msgspec import Struct
 from gateway.config import registered
 from gateway.config.problems import Fault, KeyPath, Problem
 from gateway.config.references import Declared, agent_faults, person_faults, server_faults
-from gateway.config.registry_file import AgentEntry, ModelEntry, PersonEntry, RegistryFile, ServerEntry
+from gateway.config.registry_file import (
+    AgentEntry,
+    ClassEntry,
+    DestinationEntry,
+    ModelEntry,
+    PersonEntry,
+    RegistryFile,
+    ServerEntry,
+)
 from gateway.config.section import Section
 from gateway.config.typed_reader import TypedReader
 from gateway.config.yaml_source import Document
@@ -57,6 +65,8 @@ class _Entries(Struct, frozen=True):
     agents: Mapping[str, _Entry[AgentEntry]]
     servers: Mapping[str, _Entry[ServerEntry]]
     models: Mapping[str, _Entry[ModelEntry]]
+    classes: Mapping[str, _Entry[ClassEntry]]
+    destinations: Mapping[str, _Entry[DestinationEntry]]
 
 
 def read_registry(
@@ -79,6 +89,8 @@ def read_registry(
         agents=_merge("agents", [(document, file.agents) for document, file in files], problems),
         servers=_merge("servers", [(document, file.servers) for document, file in files], problems),
         models=_merge("models", [(document, file.models) for document, file in files], problems),
+        classes=_merge("classes", [(document, file.classes) for document, file in files], problems),
+        destinations=_merge("destinations", [(document, file.destinations) for document, file in files], problems),
     )
     teams = frozenset(team for _, file in files for team in file.teams)
     declared = Declared(
@@ -196,4 +208,6 @@ def _registry(entries: _Entries, teams: frozenset[str], surroundings: Surroundin
             for name, agent in agents.items()
             if agent.upstream is not None
         },
+        classes={name: registered.agent_class(name, entry.value) for name, entry in entries.classes.items()},
+        destinations={name: registered.destination(name, entry.value) for name, entry in entries.destinations.items()},
     )

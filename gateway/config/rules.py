@@ -8,12 +8,14 @@ import re
 from collections.abc import Callable
 from urllib.parse import SplitResult, urlsplit
 
+from gateway.core.kernel.hosts import known_host
 from gateway.core.spiffe import parse_spiffe_id
 
 Rule = Callable[[str], str | None]
 """Takes the text, returns what is wrong with it, lower case and without a full stop."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_CLASS = re.compile(r"[A-Za-z0-9._:/-]{1,63}")
 _IDP = re.compile(r"[a-z0-9-]{1,63}")
 _LABEL = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,256}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")
@@ -100,6 +102,21 @@ def network(text: str) -> str | None:
     except ValueError:
         return f"{text[:80]!r} is not a network: write one as 10.0.0.0/8 or fd00::/8, without host bits"
     return None
+
+
+def destination_host(text: str) -> str | None:
+    """A host of connections as the kernel's rules write it (``core.kernel.hosts``)."""
+    host = known_host(text)
+    if host is None:
+        return f"{text[:80]!r} is neither a name, nor an address, nor a network like 10.0.0.0/8 without host bits"
+    return None if host.text == text else f"{text[:80]!r} has another form in rules: write {host.text}"
+
+
+def class_name(text: str) -> str | None:
+    """The name of a class that the kernel knows (``core.kernel.rules``)."""
+    if _CLASS.fullmatch(text):
+        return None
+    return f"{text[:80]!r} is no name of a class: 1 to 63 of A-Z a-z 0-9 . _ : / - are allowed"
 
 
 def spiffe_id(text: str) -> str | None:

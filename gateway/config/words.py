@@ -33,6 +33,8 @@ _REFERENCE = "^(file:.+|env:[A-Za-z_][A-Za-z0-9_]*)$"
 Name = Annotated[str, _text(r"^[A-Za-z0-9_.-]+$", 128, rule=rules.name)]
 IdpName = Annotated[str, _text(r"^[a-z0-9-]+$", 63, rule=rules.idp_name)]
 PersonId = Annotated[str, _text(r"^[a-z0-9-]+\|.+$", rule=rules.person_id)]
+ClassName = Annotated[str, _text(r"^[A-Za-z0-9._:/-]+$", 63, rule=rules.class_name)]
+DestinationHost = Annotated[str, _text(max_length=253, rule=rules.destination_host)]
 Label = Annotated[str, _text(max_length=256, rule=rules.label)]
 Scope = Annotated[str, _text(r"^[!#-\[\]-~]+$", 256, rule=rules.scope)]
 PinDigest = Annotated[str, _text("^sha256:[0-9a-f]{64}$", 71, rule=rules.pin)]

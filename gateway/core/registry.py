@@ -194,6 +194,33 @@ class Model(Struct, frozen=True, kw_only=True):
         return Uid("Model", f"{self.provider}/{self.name}")
 
 
+class AgentClass(Struct, frozen=True, kw_only=True):
+    """How the kernel treats a class of agents (``core.kernel``)."""
+
+    name: str
+    audit: bool = False
+    """What policies deny is let through and reported."""
+    hide: bool = False
+    """A denied file doesn't exist for the class."""
+
+    @property
+    def uid(self) -> Uid:
+        """``AgentClass::"<name>"``."""
+        return Uid("AgentClass", self.name)
+
+
+class Destination(Struct, frozen=True, kw_only=True):
+    """Where agents may connect to, or listen: every connection that falls under it is in its sets."""
+
+    name: str
+    host: str
+    """A name in lower case, an address, or a network like ``10.0.0.0/8``."""
+    port: int | None = None
+    """None: any."""
+    protocol: Literal["tcp", "udp"] | None = None
+    sets: tuple[str, ...] = ()
+
+
 class Registry(Struct, frozen=True, kw_only=True):
     """All that is registered, by name, with the look-ups a hop needs."""
 
@@ -206,6 +233,9 @@ class Registry(Struct, frozen=True, kw_only=True):
     """SPIFFE ID → agent name."""
     by_audience: Mapping[str, str]
     """Audience of hop tokens → agent name, for agents that have an upstream."""
+    classes: Mapping[str, AgentClass] = {}
+    """Those of which more is said than who is in them."""
+    destinations: Mapping[str, Destination] = {}
 
     def agent_of(self, spiffe_id: str) -> Agent | None:
         """The agent registered for ``spiffe_id``, active or not."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from gateway.core.federation import PeerGateway
+from gateway.core.kernel.policies import KernelPolicies
 from gateway.core.limits import Limits
 from gateway.core.model import Route, SpiffeId
 from gateway.core.policy.bundle import Bundle
@@ -33,6 +34,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """The gateway's own."""
     peers: Mapping[SpiffeId, PeerGateway] = {}
     """The gateways of other trust domains, by SPIFFE ID."""
+    kernel: KernelPolicies = KernelPolicies()
+    """Policies about agents' machines, which no call is decided by."""
 
     def peer_of(self, issuer: str) -> PeerGateway | None:
         """The peer gateway whose ``iss`` this is."""

@@ -162,3 +162,59 @@ def test_diff_tells_policies_by_id(company: Company) -> None:
 def test_schema_knows_the_arguments_of_registered_tools(company: Company) -> None:
     assert '"pay"?: {"amount": Long' in policy(company, "schema").stdout
     assert "Collection" in policy(company, "schema", "--admin").stdout
+
+
+COMPILE = ("compile", "--target", "kernel")
+
+
+def machines(company: Company) -> None:
+    company.policies["kernel/a.cedar"] = (ROOT / "policies/kernel/data-analyst.cedar").read_text()
+
+
+def test_compile_tells_what_reaches_the_kernel(company: Company) -> None:
+    machines(company)
+    done = policy(company, *COMPILE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("class data-analyst (analyst)\n")
+    assert "  as Cedar: every action but systemCall\n" in done.stdout
+    assert "stays behind" not in done.stdout
+    assert 'kernel/a.cedar:22: analysts-reach-models-and-the-gateway: "gateway.internal" is a name' in done.stdout
+
+
+def test_compile_as_json_has_the_rules(company: Company) -> None:
+    machines(company)
+    company.registry["classes"] = {"quarantine": {"audit": True}}
+    told = json.loads(policy(company, *COMPILE, "--format", "json").stdout)
+    assert [each["name"] for each in told["rules"]] == ["data-analyst", "quarantine"]
+    assert [(each["name"], each["agents"], each["audit"]) for each in told["report"]["classes"]] == [
+        ("data-analyst", ["analyst"], False),
+        ("quarantine", [], True),
+    ]
+    assert {each["path"] for each in told["rules"][0]["files"]["anchors"]} == {"/etc/shadow", "/root"}
+    assert told["digest"].startswith("sha256:")
+    one = json.loads(policy(company, *COMPILE, "--class", "quarantine", "--format", "json").stdout)
+    assert [each["name"] for each in one["rules"]] == ["quarantine"]
+    assert [each["id"] for each in one["report"]["policies"]] == ["nobody-reads-the-machines-secrets"]
+
+
+def test_compile_fails_as_the_other_commands_do(company: Company) -> None:
+    machines(company)
+    done = policy(company, *COMPILE, "--class", "data-analist")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert 'did you mean "data-analyst"' in done.stderr
+    assert policy(company, "compile").returncode == 1
+    assert policy(company, "compile", "--target", "moon").returncode == 1
+    company.policies["kernel/b.cedar"] = '@id("x") permit (principal, action == Action::"readFile", resource.pth);'
+    company.write()
+    done = policy(company, *COMPILE)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "policies/kernel/b.cedar:1" in done.stderr
+
+
+def test_an_id_is_one_policy_s_over_gateway_and_kernel(company: Company) -> None:
+    company.policies["kernel/a.cedar"] = (
+        '@id("pay") permit (principal is Agent, action == Action::"readFile", resource);'
+    )
+    done = policy(company, "check")
+    assert done.returncode == 3
+    assert "kernel/a.cedar:1: pay: the id is taken by the policy at platform/pay.cedar:2" in done.stderr

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from gateway.config.registry_file import AgentOperation, ServerOperation
-from gateway.core.registry import Upstream
+from gateway.core.registry import AgentClass, Destination, Upstream
 from gateway.core.scope import DELEGATION_ACTIONS
 from gateway.publish import cedar_schema
 
@@ -114,3 +114,43 @@ def test_operations_that_may_need_scopes_are_those_that_policies_know() -> None:
     assert set(get_args(AgentOperation)) == DELEGATION_ACTIONS
     known = set(re.findall(r"\w+", " ".join(re.findall(r"^action ([\w, ]+) in ", cedar_schema(), re.MULTILINE))))
     assert known >= set(get_args(ServerOperation)) | DELEGATION_ACTIONS
+
+
+MACHINES = """classes:
+  data-analyst: {hide: true}
+destinations:
+  llm: {host: llm.test, port: 443, protocol: tcp, sets: [models]}
+  lan: {host: 10.0.0.0/8, sets: [models]}
+teams: ["""
+
+
+def test_classes_and_destinations_are_registered(folder):
+    folder.registry("teams: [", MACHINES)
+    registry = folder.loaded().registry
+    assert registry.classes == {"data-analyst": AgentClass(name="data-analyst", hide=True)}
+    assert registry.destinations["llm"] == Destination(
+        name="llm", host="llm.test", port=443, protocol="tcp", sets=("models",)
+    )
+    assert registry.destinations["lan"].port is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("data-analyst:", '"so so":', "is no name of a class"),
+        ("llm.test", "LLM.test", "has another form in rules: write llm.test"),
+        ("10.0.0.0/8", "10.0.0.1/8", "is neither a name, nor an address, nor a network"),
+        ("10.0.0.0/8", '"::ffff:10.0.0.1"', "write 10.0.0.1"),
+        ("port: 443", "port: 70000", "destinations.llm.port: 70000 is no port"),
+        ("protocol: tcp", "protocol: sctp", "destinations.llm.protocol"),
+        ("{hide: true}", "{hidden: true}", "classes.data-analyst.hidden: unknown key"),
+    ],
+)  # fmt: skip
+def test_each_mistake_in_classes_and_destinations_is_named(refused, old, new, message):
+    assert message in refused("registry.yaml", "teams: [", MACHINES.replace(old, new))
+
+
+def test_a_destination_outside_of_every_set_is_warned_about(folder):
+    folder.registry("teams: [", MACHINES.replace(", sets: [models]}\n  lan", "}\n  lan"))
+    (warning,) = folder.warnings()
+    assert "policies name destinations by their sets" in warning

@@ -160,6 +160,8 @@ ALL = [
     rules.scope,
     rules.trust_domain,
     rules.spiffe_id,
+    rules.destination_host,
+    rules.class_name,
     rules.https_url,
     rules.web_url,
     rules.loopback_or_https_url,

@@ -1,4 +1,4 @@
-"""``hopgate policy``: write, check, test, publish, explain, replay and review policies. This file only joins them.
+"""``hopgate policy``: write, check, test, publish, explain, replay, review, compile. This file only joins them.
 
 Exit status, as Cedar's own command line has it: 0 good or permitted, 1 it could not be done or a test failed, 2 denied,
 3 policies that don't validate; ``staged``, ``replay`` and ``review``: 2 the records could not be read.
@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from gateway.cli.policy.check import check, schema
+from gateway.cli.policy.compile import compile_
 from gateway.cli.policy.diff import diff
 from gateway.cli.policy.explain import explain
 from gateway.cli.policy.new import new
@@ -32,8 +33,22 @@ class _Policy(click.Group):
 
 @click.group(cls=_Policy)
 def policy() -> None:
-    """Write, check, test, publish, explain, stage, replay and review Cedar policies."""
+    """Write, check, test, publish, explain, stage, replay, review and compile Cedar policies."""
 
 
-for _command in (check, test, explain, diff, new, schema, staged, replay, review, versions, publish, rollback):
+for _command in (
+    check,
+    test,
+    explain,
+    diff,
+    new,
+    schema,
+    staged,
+    replay,
+    review,
+    versions,
+    publish,
+    rollback,
+    compile_,
+):
     policy.add_command(_command)

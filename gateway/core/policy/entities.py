@@ -121,6 +121,8 @@ def registered(registry: Registry) -> dict[Uid, Entity]:
         *(_content(entry.uid, server) for server in registry.servers.values() for entry in server.resources.values()),
         *map(_model, registry.models.values()),
         *(Entity(Uid("Team", team)) for team in registry.teams),
+        *(Entity(kind.uid) for kind in registry.classes.values()),
+        *bare(Uid("DestinationSet", each) for entry in registry.destinations.values() for each in entry.sets).values(),
     ]
     table = {entity.uid: entity for entity in found}
     return {**bare(uid for entity in found for uid in entity.parents), **table}

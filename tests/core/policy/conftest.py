@@ -8,7 +8,7 @@ from msgspec import structs
 
 from gateway.core.model import Call, Chain, Hop, Peer, Route, SpiffeId, Uid, Usage, User
 from gateway.core.policy.bundle import Bundle, PolicySource, compile_bundle
-from gateway.core.registry import Agent, Model, Person, Registry, Server, Tool, Upstream
+from gateway.core.registry import Agent, Destination, Model, Person, Registry, Server, Tool, Upstream
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = (ROOT / "schemas" / "gateway.cedarschema").read_text()
@@ -75,6 +75,7 @@ def registry_of(*, agents: list[Agent], servers: list[Server], people: list[Pers
         servers={server.name: server for server in servers},
         models={"gpt": Model(name="gpt", provider="openai")},
         teams=frozenset({"finance", "platform"}),
+        destinations={"llm": Destination(name="llm", host="llm.example", port=443, sets=("approved-llm-endpoints",))},
         by_spiffe_id={item.spiffe_id: item.name for item in agents},
         by_audience={},
     )
