@@ -112,6 +112,9 @@ def _details(node: Node) -> Iterator[str]:
         if record.chain.possible_parents:
             txns = printable(", ".join(record.chain.possible_parents))
             yield f"begun while working at depth {record.chain.live_depth}: may hide chain {txns}"
+        if record.approval is not None:
+            people = printable(", ".join(uid.id for uid in record.approval.approvers))
+            yield f"approved by {people} for {printable(', '.join(record.approval.groups))}: {record.approval.id}"
         if record.groups:
             yield f"may be lifted by {printable(', '.join(record.groups))}"
         for policy in record.policies:

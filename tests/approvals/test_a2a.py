@@ -30,9 +30,10 @@ async def through(company: Company) -> AsyncIterator[Agent]:
         yield analyst
 
 
-async def test_the_official_client_waits_in_a_task_and_sends_again(company: Company) -> None:
+@pytest.mark.parametrize("binding", ["JSONRPC", "HTTP+JSON"])
+async def test_the_official_client_waits_in_a_task_and_sends_again(company: Company, binding: str) -> None:
     people = People(company)
-    async with through(company) as analyst, asking(company, "planner") as client:
+    async with through(company) as analyst, asking(company, "planner", binding=binding) as client:
         [waiting] = await heard(client, "hello")
         assert waiting.task.status.state == TaskState.TASK_STATE_AUTH_REQUIRED
         name = waiting.task.id

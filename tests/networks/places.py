@@ -13,6 +13,8 @@ from typing import Any, cast
 
 import msgspec
 
+from gateway.core.approval import Terms as ApprovalTerms
+from gateway.core.approval_port import Approvals
 from gateway.core.audit import Record
 from gateway.core.federation import PeerGateway
 from gateway.core.limits import Limits
@@ -201,6 +203,8 @@ class Running:
             bases={"data": self.base, "public": self.base},
             webhooks=Webhooks(_tls(), (), self.limits),
             third_parties=Terms({}, {}, 60),
+            # No policy of these networks asks people.
+            approvals=cast(ApprovalTerms, None),
         )
 
     def _compiled(self) -> tuple[Registry, Bundle]:
@@ -234,6 +238,7 @@ class Running:
             handles=stores.MemoryHandles(),
             single_use=stores.MemorySingleUse(),
             tasks=stores.MemoryTaskOwners(),
+            approvals=cast(Approvals, None),
             pins=stores.NoPins(),
             revoked=self.revoked,
             live_chains=stores.MemoryLiveChains(),

@@ -11,7 +11,7 @@ from mcp import MCPError
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import __version__
-from gateway.core.audit import DecisionRecord, FactsRecord, OutcomeRecord, RefusedRecord, decode
+from gateway.core.audit import ApprovalRecord, DecisionRecord, FactsRecord, OutcomeRecord, RefusedRecord, decode
 from gateway.store.query import AuditReader
 from tests.company import Company
 from tests.gateways import asgi, mcp_client, running
@@ -19,7 +19,7 @@ from tests.wire.ledger import Ledger
 
 Labels = Mapping[str, str]
 NAMED = "unheard-of"
-KEPT = (DecisionRecord, OutcomeRecord, RefusedRecord, FactsRecord)
+KEPT = (DecisionRecord, OutcomeRecord, RefusedRecord, FactsRecord, ApprovalRecord)
 
 
 @pytest.fixture
