@@ -1,7 +1,7 @@
-"""``hopgate policy``: write, check, test, explain, stage, replay and review policies. This file only joins them.
+"""``hopgate policy``: write, check, test, explain, stage, replay, review, recommend. This file only joins them.
 
 Exit status, as Cedar's own command line has it: 0 good or permitted, 1 it could not be done or a test failed, 2 denied,
-3 policies that don't validate; ``staged``, ``replay`` and ``review``: 2 the records could not be read.
+3 policies that don't validate; ``staged``, ``replay``, ``review`` and ``recommend``: 2 the records could not be read.
 """
 
 from typing import Any
@@ -12,6 +12,7 @@ from gateway.cli.policy.check import check, schema
 from gateway.cli.policy.diff import diff
 from gateway.cli.policy.explain import explain
 from gateway.cli.policy.new import new
+from gateway.cli.policy.recommend import recommend_command as recommend
 from gateway.cli.policy.replay import replay
 from gateway.cli.policy.review import review
 from gateway.cli.policy.staged import staged
@@ -30,8 +31,8 @@ class _Policy(click.Group):
 
 @click.group(cls=_Policy)
 def policy() -> None:
-    """Write, check, test, explain, stage, replay and review Cedar policies."""
+    """Write, check, test, explain, stage, replay, review and recommend Cedar policies."""
 
 
-for _command in (check, test, explain, diff, new, schema, staged, replay, review):
+for _command in (check, test, explain, diff, new, schema, staged, replay, review, recommend):
     policy.add_command(_command)
