@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from bench.recommend import START, thresholds
 from gateway.core.policy.bundle import Bundle, compile_bundle
 from gateway.core.policy.recommend import by_file, recommend
+from gateway.core.policy.recommend_guards import guards
 from gateway.core.policy.recommend_phase import Thresholds, phase_of
 from gateway.core.policy.recommend_pockets import Caution
+from gateway.core.policy.recommend_regions import Use
 from gateway.core.policy.recommend_seen import DAY_MS, Request, Seen, Usage
-from gateway.core.policy.recommend_terms import Profile
+from gateway.core.policy.recommend_terms import Profile, Space
 from gateway.core.policy.source import PolicySource
 from gateway.core.registry import Server, Upstream
 from gateway.publish import cedar_schema
@@ -131,3 +133,20 @@ def test_recommended_text_loads_is_staged_and_is_the_same_again(data):
     random.Random(1).shuffle(shuffled)
     again = recommend(Seen(dict(shuffled), {}), registry, LOOSE).found
     assert msgspec.json.encode(again) == msgspec.json.encode(found)
+
+
+def test_nothing_is_allowed_beyond_the_lines_that_only_evidence_crosses():
+    staging = [agent(f"s{number}", environment="staging", risk_level="high") for number in range(2)]
+    registry, tools = firm_of([*(agent(f"a{number}") for number in range(3)), *staging])
+    space = Space(registry, registry.agents.values(), tools, {USER, None})
+    asked = space.users.index(USER)
+    seen = Use(space, [(space.cell(number, 0), asked) for number in range(3)])
+    assert {term.text for term in guards(seen, seen.everything())} == {
+        "principal.risk <= 1",
+        "resource.risk <= 1",
+        'principal.environment == "production"',
+        "!resource.destructive",
+        "context has user",
+    }
+    wider = Use(space, [(space.cell(number, tool), user) for number in range(5) for tool in (0, 3) for user in (0, 1)])
+    assert list(guards(wider, wider.everything())) == []
