@@ -101,7 +101,7 @@ class AuditReader:
         """
         found: list[Found] = []
         for path in self.paths:
-            with _reading(path) as connection:
+            with reading(path) as connection:
                 hops = [_hop(row.payload) for row in connection.execute(_search(filters))]
                 outcomes = _outcomes(connection, [hop.hop for hop in hops])
             found.extend(Found(hop, outcomes.get(hop.hop)) for hop in hops)
@@ -134,8 +134,8 @@ class AuditReader:
         query = select(records.c.payload).where(_ADMIN).order_by(records.c.at.desc()).limit(limit)
         found: list[AdminRecord] = []
         for path in self.paths:
-            with _reading(path) as connection:
-                rows = [_decoded(row.payload) for row in connection.execute(query)]
+            with reading(path) as connection:
+                rows = [decoded(row.payload) for row in connection.execute(query)]
             found.extend(record for record in rows if isinstance(record, AdminRecord))
         return tuple(sorted(found, key=lambda record: (record.at, record.seq), reverse=True)[:limit])
 
@@ -147,8 +147,8 @@ class AuditReader:
         """
         query = select(records.c.writer, records.c.seq, records.c.payload, records.c.link).order_by(records.c.entry)
         for path in self.paths:
-            with _reading(path) as connection:
-                for row in _stream(connection, query):
+            with reading(path) as connection:
+                for row in stream(connection, query):
                     seq = row.seq if isinstance(row.seq, int) else -1
                     yield Row(str(row.writer), seq, _bytes(row.payload), _bytes(row.link))
 
@@ -162,9 +162,9 @@ class AuditReader:
         if until is not None:
             query = query.where(records.c.at < until)
         for path in self.paths:
-            with _reading(path) as connection:
-                for row in _stream(connection, query.order_by(records.c.at, records.c.entry)):
-                    record = _decoded(row.payload)
+            with reading(path) as connection:
+                for row in stream(connection, query.order_by(records.c.at, records.c.entry)):
+                    record = decoded(row.payload)
                     if isinstance(record, DecisionRecord):
                         yield record
 
@@ -196,7 +196,7 @@ class AuditReader:
         query = select(policy, func.max(at), counted).join(records, _SAME_RECORD).group_by(policy)
         found: dict[str, tuple[int, int]] = {}
         for path in self.paths:
-            with _reading(path) as connection:
+            with reading(path) as connection:
                 for name, last, count in connection.execute(query):
                     known = found.get(name, (0, 0))
                     found[name] = max(known[0], last), known[1] + count
@@ -213,7 +213,7 @@ class AuditReader:
         query = select(*what, func.max(records.c.at)).where(records.c.kind == "decision").group_by(*what)
         found: dict[tuple[str, str, bool], int] = {}
         for path in self.paths:
-            with _reading(path) as connection:
+            with reading(path) as connection:
                 for action, kind, agent, last in connection.execute(query):
                     key = (action, kind, bool(agent))
                     found[key] = max(found.get(key, 0), last)
@@ -229,9 +229,9 @@ class AuditReader:
         query = select(records.c.payload).where(_FACTS).order_by(records.c.at)
         found: dict[tuple[str, str], int] = {}
         for path in self.paths:
-            with _reading(path) as connection:
-                for row in _stream(connection, query):
-                    record = _decoded(row.payload)
+            with reading(path) as connection:
+                for row in stream(connection, query):
+                    record = decoded(row.payload)
                     if isinstance(record, FactsRecord):
                         for place in msgspec.json.decode(record.document, type=_Policies).policies.items():
                             found[place] = min(found.get(place, record.at), record.at)
@@ -245,9 +245,9 @@ class AuditReader:
         """
         query = select(records.c.payload).where(_FACTS)
         for path in self.paths:
-            with _reading(path) as connection:
-                for row in _stream(connection, query):
-                    record = _decoded(row.payload)
+            with reading(path) as connection:
+                for row in stream(connection, query):
+                    record = decoded(row.payload)
                     if isinstance(record, FactsRecord):
                         yield record.hop, bytes(record.document)
 
@@ -265,8 +265,8 @@ class AuditReader:
             .order_by(records.c.entry, record_policies.c.policy)
         )
         for path in self.paths:
-            with _reading(path) as connection:
-                for (writer, seq), rows in groupby(_stream(connection, query), key=lambda row: (row.writer, row.seq)):
+            with reading(path) as connection:
+                for (writer, seq), rows in groupby(stream(connection, query), key=lambda row: (row.writer, row.seq)):
                     if not _is_indexed(list(rows)):
                         return Fault(writer, seq, "the search columns differ from the record")
         return None
@@ -274,7 +274,7 @@ class AuditReader:
     def _hops(self, column: str, value: str) -> tuple[AnyRecord, ...]:
         found: list[AnyRecord] = []
         for path in self.paths:
-            with _reading(path) as connection:
+            with reading(path) as connection:
                 query = select(records.c.payload).where(records.c[column] == value, records.c.verdict.is_not(None))
                 hops = [_hop(row.payload) for row in connection.execute(query)]
                 found.extend(hops)
@@ -283,7 +283,8 @@ class AuditReader:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[Connection]:
+def reading(path: Path) -> Iterator[Connection]:
+    """A connection to one audit file; what goes wrong on it is a StoreError."""
     engine = reading_engine(path)
     try:
         with engine.begin() as connection:
@@ -329,7 +330,7 @@ def _outcomes(connection: Connection, hops: Sequence[str]) -> dict[str, OutcomeR
         part = hops[start : start + _BATCH]
         query = select(records.c.payload).where(records.c.hop.in_(part), records.c.kind == "outcome")
         for row in connection.execute(query):
-            outcome = _decoded(row.payload)
+            outcome = decoded(row.payload)
             if isinstance(outcome, OutcomeRecord):
                 found[outcome.hop] = outcome
     return found
@@ -343,7 +344,8 @@ def _is_indexed(rows: Sequence[Any]) -> bool:
     return tuple(columns) == search_columns(record) and policies == policies_of(record)
 
 
-def _stream(connection: Connection, query: Select[Any]) -> Iterator[Any]:
+def stream(connection: Connection, query: Select[Any]) -> Iterator[Any]:
+    """The rows, some at a time."""
     yield from connection.execution_options(yield_per=_BATCH).execute(query)
 
 
@@ -353,13 +355,14 @@ def _bytes(cell: object) -> bytes:
 
 
 def _hop(payload: object) -> DecisionRecord | RefusedRecord:
-    record = _decoded(payload)
+    record = decoded(payload)
     if not isinstance(record, DecisionRecord | RefusedRecord):
         raise StoreError(Reason.AUDIT_UNAVAILABLE, "a row is indexed as a hop and isn't one; run hopgate audit verify")
     return record
 
 
-def _decoded(payload: object) -> AnyRecord:
+def decoded(payload: object) -> AnyRecord:
+    """The record of a row."""
     try:
         return decode(_bytes(payload))
     except ValueError as error:

@@ -1,7 +1,7 @@
-"""``hopgate policy``: write, check, test, publish, explain, replay, review, compile. This file only joins them.
+"""``hopgate policy``: write, check, test, publish, explain, replay, review, recommend, compile. Only joins them.
 
 Exit status, as Cedar's own command line has it: 0 good or permitted, 1 it could not be done or a test failed, 2 denied,
-3 policies that don't validate; ``staged``, ``replay`` and ``review``: 2 the records could not be read.
+3 policies that don't validate; ``staged``, ``replay``, ``review`` and ``recommend``: 2 the records could not be read.
 """
 
 from typing import Any
@@ -14,6 +14,7 @@ from gateway.cli.policy.diff import diff
 from gateway.cli.policy.explain import explain
 from gateway.cli.policy.new import new
 from gateway.cli.policy.publish import publish, rollback
+from gateway.cli.policy.recommend import recommend_command as recommend
 from gateway.cli.policy.replay import replay
 from gateway.cli.policy.review import review
 from gateway.cli.policy.staged import staged
@@ -33,7 +34,7 @@ class _Policy(click.Group):
 
 @click.group(cls=_Policy)
 def policy() -> None:
-    """Write, check, test, publish, explain, stage, replay, review and compile Cedar policies."""
+    """Write, check, test, publish, explain, stage, replay, review, recommend and compile Cedar policies."""
 
 
 for _command in (
@@ -46,6 +47,7 @@ for _command in (
     staged,
     replay,
     review,
+    recommend,
     versions,
     publish,
     rollback,
