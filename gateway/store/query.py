@@ -179,9 +179,9 @@ class AuditReader:
             query = query.where(records.c.at < until)
         query = query.order_by(records.c.at.desc(), records.c.entry.desc()).limit(limit)
         with ExitStack() as stack:
-            files = [_stream(stack.enter_context(_reading(path)), query) for path in self.paths]
+            files = [stream(stack.enter_context(reading(path)), query) for path in self.paths]
             for row in islice(merge(*files, key=lambda row: -row.at), limit):
-                record = _decoded(row.payload)
+                record = decoded(row.payload)
                 if isinstance(record, DecisionRecord):
                     yield record
 
