@@ -30,6 +30,7 @@ REMEMBERED = {
     "store/bindings.py:Recent": "digest of the whole root token",
     "store/live_chains.py:Recent": "user, agent and chain: only what this process has stored itself",
     "store/handles.py:Recent": "digest of a handle; what is found opens for one SPIFFE ID only",
+    "core/tally.py:OrderedDict": "one agent, user, team, tool or pair of them: numbers only; those without room share",
     "core/policy/entities.py:Recent": "the exact text of all entities of the question",
     "core/policy/bundle.py:Memory": (
         "digest of the slice's policies, principal, action, resource and every value that the policies read; the "
