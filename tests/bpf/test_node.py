@@ -26,11 +26,6 @@ def answer(*addresses: IPv4Address, ttl: float = 60) -> Answer:
     return Answer(frozenset(addresses), ttl)
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
-
-
 async def refused(node: Node, jws: bytes) -> RefusedError:
     with pytest.raises(RefusedError) as caught:
         await node.push(jws)
