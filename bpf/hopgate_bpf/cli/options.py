@@ -37,7 +37,7 @@ def form() -> Callable[[F], F]:
 def loader_of(settings: Settings) -> LoaderProgram:
     """The C loader that the settings name."""
     chosen = settings.loader
-    return LoaderProgram(Path(chosen.program), Path(chosen.pins), chosen.seconds)
+    return LoaderProgram(Path(chosen.program), Path(chosen.pins), Path(settings.cgroups.root), chosen.seconds)
 
 
 def printable(text: str) -> str:

@@ -69,9 +69,9 @@ class Loader(Protocol):
 class LoaderProgram:
     """``hopgate-bpf-loader``, run once for each call."""
 
-    def __init__(self, program: Path, pins: Path, seconds: float) -> None:
+    def __init__(self, program: Path, pins: Path, cgroup_root: Path, seconds: float) -> None:
         self._program = program
-        self._pins = pins
+        self._options = ("--pins", str(pins), "--cgroup-root", str(cgroup_root))
         self._seconds = seconds
 
     async def load(self) -> None:
@@ -132,7 +132,7 @@ class LoaderProgram:
         """The program while it runs; it is stopped on leaving, and nothing of it is left."""
         try:
             process = await asyncio.create_subprocess_exec(
-                *(str(self._program), "--pins", str(self._pins), command, *arguments),
+                *(str(self._program), *self._options, command, *arguments),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL if command == "events" else asyncio.subprocess.PIPE,

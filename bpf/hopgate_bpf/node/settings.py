@@ -151,7 +151,8 @@ def read_settings(file: Path) -> Settings:
 def _explained(error: str, value: Any) -> tuple[str, str]:
     """Path and message in the words of the file's author, of what msgspec said."""
     message, _, at = error.partition(" - at ")
-    path = at.strip("`") or "$"
+    place = re.search(r"`(\$.*)`", at)
+    path = place[1] if place else "$"
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL)
     if unknown:
         known = _keys_at(path)
@@ -166,8 +167,7 @@ def _explained(error: str, value: Any) -> tuple[str, str]:
 def _section_at(path: str) -> Any:
     kind: Any = Settings
     for name in re.findall(r"\.([A-Za-z_]+)", path):
-        fields = {each.name: each.type for each in msgspec.structs.fields(kind)}
-        kind = fields[name]
+        kind = {each.name: each.type for each in msgspec.structs.fields(kind)}.get(name)
         for option in getattr(kind, "__args__", ()):
             kind = option if isinstance(option, type) and issubclass(option, Struct) else kind
         if not (isinstance(kind, type) and issubclass(kind, Struct)):

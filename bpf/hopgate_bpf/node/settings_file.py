@@ -25,8 +25,8 @@ class Written(Struct, frozen=True):
 
     def line(self, path: str) -> int:
         """The line of ``path``, or else of what is around it."""
-        while path not in self.lines and path != "$":
-            path = path[: max(path.rfind("."), path.rfind("["), 1)]
+        while path and path not in self.lines:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return self.lines.get(path, 1)
 
 
@@ -49,6 +49,8 @@ def read_yaml(text: str, file: str) -> Written:
         raise reader.refused(line, f"not valid YAML: {error.problem or error.context}") from None
     except (YAMLError, ValueError) as error:
         raise reader.refused(1, f"not valid YAML: {str(error).partition(chr(10))[0]}") from None
+    except RecursionError:
+        raise reader.refused(1, f"values are nested more than {MAX_DEPTH} deep") from None
     return Written(value, reader.lines)
 
 
