@@ -5,10 +5,10 @@ For machines and tests without BPF; the real loader is asked in ``test_real_load
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from hopgate_bpf.node.loader import Applied, LoaderStatus
-from hopgate_bpf.node.resolver import Resolver
+from hopgate_bpf.node.loader import NETWORK_HOOKS, Applied, LoaderStatus
 from hopgate_bpf.rules.names import Answer, LookupFailed
 from hopgate_bpf.rules.refusal import Reason, RefusedError
 from tests.bpf.image_reader import ReadImage, read_image
@@ -25,6 +25,7 @@ class Kernel:
         self.refusal = ""
         self.refuses = frozenset({"apply", "join", "leave", "load", "status"})
         self.not_enforced: tuple[str, ...] = ()
+        self.detached: frozenset[str] = frozenset()
         self.said: asyncio.Queue[bytes] = asyncio.Queue()
 
     @property
@@ -58,11 +59,16 @@ class Kernel:
     async def status(self) -> LoaderStatus:
         self._called("status")
         whole = {"loaded": self.loaded, "generation": self.generation}
-        return LoaderStatus(self.loaded, self.generation, {"connect4": True}, self.not_enforced, {}, whole)
+        hooks = dict.fromkeys(NETWORK_HOOKS - self.detached, True)
+        return LoaderStatus(self.loaded, self.generation, hooks, False, self.not_enforced, {}, whole)
 
-    async def events(self) -> AsyncIterator[bytes]:
-        while True:
-            yield await self.said.get()
+    @asynccontextmanager
+    async def events(self) -> AsyncIterator[AsyncIterator[bytes]]:
+        async def lines() -> AsyncIterator[bytes]:
+            while True:
+                yield await self.said.get()
+
+        yield lines()
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
@@ -83,7 +89,3 @@ class Zone:
 
     async def close(self) -> None:
         return None
-
-
-def as_resolver(zone: Zone) -> Resolver:
-    return zone

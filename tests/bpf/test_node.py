@@ -128,6 +128,20 @@ async def test_nothing_is_applied_that_cannot_be_kept(place: Place) -> None:
     assert place.kernel.images == []
 
 
+async def test_what_the_loader_refuses_at_the_start_is_tried_again(place: Place) -> None:
+    await (await place.started()).push(place.signer.signed(document(generation=2)))
+    place.kernel = Kernel()
+    place.kernel.refusal, place.kernel.refuses = "no memory", frozenset({"apply"})
+    node = await place.started()
+    status = await node.status()
+    assert (status.generation, status.agrees) == (2, False)
+    assert "generation 2 was accepted, but is not applied: apply: no memory" in status.problem
+    place.kernel.refusal = ""
+    assert await node.refresh()
+    status = await node.status()
+    assert (status.agrees, status.problem, place.kernel.generation) == (True, "", 2)
+
+
 @pytest.mark.parametrize("content", ["", "{", '{"schema":"x"}', "\0" * 100])
 async def test_state_that_cannot_be_read_stops_the_start(place: Place, content: str) -> None:
     (place.folder / "state" / "accepted.json").write_text(content)
@@ -197,7 +211,7 @@ async def test_a_refresh_that_the_loader_refuses_is_a_problem_of_the_status(plac
     place.now += 60
     place.kernel.refusal, place.kernel.refuses = "no memory", frozenset({"apply"})
     assert not await node.refresh()
-    assert "names changed, but: apply: no memory" in (await node.status()).problem
+    assert "is not applied: apply: no memory" in (await node.status()).problem
     place.kernel.refusal = ""
     place.now += 60
     assert await node.refresh()

@@ -40,9 +40,11 @@ async def ready(settings: Settings, loader: Loader, class_name: str, *, partly: 
     if not found.rules.generation == kept.generation == status.generation:
         text = f"generation {found.rules.generation} was accepted, the kernel has {status.generation or 'none'}"
         raise RefusedError(Reason.NOT_ENFORCED, text)
-    missing = [*status.not_enforced, *(f"{hook} is detached" for hook, on in status.hooks.items() if not on)]
-    if missing and not partly:
-        raise RefusedError(Reason.NOT_ENFORCED, f"this kernel doesn't enforce all: {'; '.join(missing)[:400]}")
+    if status.detached:
+        raise RefusedError(Reason.NOT_ENFORCED, f"not attached any more: {', '.join(status.detached)[:400]}")
+    if status.not_enforced and not partly:
+        text = "; ".join(status.not_enforced)[:400]
+        raise RefusedError(Reason.NOT_ENFORCED, f"this kernel doesn't enforce all: {text}; --partly starts it anyway")
     rules = found.rules.of_class(class_name)
     if rules is None:
         known = ", ".join(each.name for each in found.rules.classes)

@@ -37,8 +37,9 @@ class EventLog:
         """Take events from the loader for ever; where it ends, it is started again."""
         while True:
             try:
-                async for line in self._loader.events():
-                    await self.add(line)
+                async with self._loader.events() as lines:
+                    async for line in lines:
+                        await self.add(line)
             except RefusedError as refused:
                 await self.add(msgspec.json.encode({"event": "events_unavailable", "detail": str(refused)}))
             await asyncio.sleep(RESTART_SECONDS)

@@ -7,7 +7,7 @@ only runs it, within a time limit, and reads its JSON. Decides no policy.
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -31,9 +31,22 @@ class LoaderStatus(Struct, frozen=True):
     """Of the rules in force; 0: none."""
     hooks: Mapping[str, bool] = field(default_factory=dict)
     """Hook → whether it is attached."""
+    lsm: bool = False
+    """Whether files, programs and processes are enforced too."""
     not_enforced: tuple[str, ...] = ()
     classes: Mapping[str, Any] = field(default_factory=dict)
     whole: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def detached(self) -> tuple[str, ...]:
+        """Hooks that this kernel has, but that nothing of ours is attached to: somebody took them away."""
+        wanted = self.hooks.keys() - LAZY_HOOKS if self.lsm else NETWORK_HOOKS
+        return tuple(sorted(hook for hook in wanted | NETWORK_HOOKS if not self.hooks.get(hook)))
+
+
+NETWORK_HOOKS = frozenset({"connect4", "connect6", "sendmsg4", "sendmsg6", "bind4", "bind6", "sock_create"})
+LAZY_HOOKS = frozenset({"file_permission"})
+"""Attached when a class first asks for it."""
 
 
 class Applied(Struct, frozen=True):
@@ -62,8 +75,8 @@ class Loader(Protocol):
     async def status(self) -> LoaderStatus:
         """What the kernel has at this moment."""
 
-    def events(self) -> AsyncIterator[bytes]:
-        """Denials as they come, each a line of JSON without its end. One reader at a time."""
+    def events(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Denials as they come, each a line of JSON without its end, within the block. One reader at a time."""
 
 
 class LoaderProgram:
@@ -101,13 +114,13 @@ class LoaderProgram:
         status = _as(LoaderStatus, said)
         return msgspec.structs.replace(status, whole=msgspec.json.decode(said, type=dict[str, Any]))
 
-    async def events(self) -> AsyncIterator[bytes]:
+    @asynccontextmanager
+    async def events(self) -> AsyncIterator[AsyncIterator[bytes]]:
         """See ``Loader``."""
         async with self._started("events") as process:
             if process.stdout is None:
                 raise RefusedError(Reason.LOADER_UNAVAILABLE, "events: no output to read")
-            while line := await _line(process.stdout):
-                yield line.rstrip(b"\n")
+            yield _lines(process.stdout)
 
     async def _run(self, command: str, *arguments: str, keep: Sequence[int] = ()) -> bytes:
         async with self._started(command, *arguments, keep=keep) as process:
@@ -170,15 +183,21 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def _line(stream: asyncio.StreamReader) -> bytes:
-    """The next whole line; empty at the end. One that is too long is left out."""
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Whole lines until the end, without theirs. One that is too long is left out."""
+    cut = False
     while True:
         try:
-            return await stream.readuntil(b"\n")
+            line = await stream.readuntil(b"\n")
         except asyncio.IncompleteReadError:
-            return b""
+            return
         except asyncio.LimitOverrunError as error:
             await stream.readexactly(error.consumed)
+            cut = True
+            continue
+        if not cut:
+            yield line.rstrip(b"\n")
+        cut = False
 
 
 def _as(kind: type[T], said: bytes) -> T:

@@ -69,6 +69,7 @@ class Node:
         self._folder = StateFolder(Path(settings.state))
         self._memberships = Memberships(self._folder, loader, Path(settings.cgroups.root), settings.limits.cgroups)
         self._in_force: Verified | None = None
+        # Accepted, and in the kernel unless there is a problem.
         self._image: Image | None = None
         self._problem = ""
         self._changing = asyncio.Lock()
@@ -133,9 +134,11 @@ class Node:
         return self._in_force is not None and self._in_force.rules.of_class(class_name) is not None
 
     async def follow(self) -> None:
-        """Look names up as they get due, and apply what changes; for ever."""
+        """Look names up as they get due, and apply what changes or failed before; for ever."""
         while True:
             wait = self._names.seconds_to_change()
+            if self._problem and self._in_force is not None:
+                wait = self._settings.names.retry_seconds
             try:
                 async with asyncio.timeout(REST_SECONDS if wait is None else wait):
                     await self._changed.wait()
@@ -156,7 +159,7 @@ class Node:
                     return False
                 await self._apply(self._in_force, image)
             except RefusedError as refused:
-                self._problem = f"names changed, but: {refused}"
+                self._problem = f"what names stand for now is not applied: {refused}"
                 return False
             return True
 
@@ -174,7 +177,7 @@ class Node:
             rules.digest if rules else "",
             self._in_force.sha256 if self._in_force else "",
             kernel.whole,
-            kernel.not_enforced,
+            (*kernel.not_enforced, *(f"{hook} is not attached any more" for hook in kernel.detached)),
             self._image.narrowed if self._image else {},
             self._names.standing(),
             self._memberships.listed(),
@@ -198,6 +201,8 @@ class Node:
         try:
             found = await asyncio.to_thread(self._verified, kept.jws.encode("ascii", "replace"))
             check_newer(found, kept, (await self._loader.status()).generation)
+            # From here on it is tried again.
+            self._in_force = found
             await self._names.look_up(found.names)
             await self._apply(found, await self._written(found))
         except RefusedError as refused:
