@@ -1,13 +1,10 @@
-"""What stands for ``hopgate-bpf-loader`` where BPF isn't the matter, the real one built, and ``hopgate-bpf`` itself."""
+"""What stands for ``hopgate-bpf-loader`` where BPF isn't the matter, and ``hopgate-bpf`` itself."""
 
-import fcntl
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-
-from tests.peers.parts import require
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,19 +54,6 @@ def stand_in(folder: Path) -> Path:
     program.write_text(STAND_IN.format(python=sys.executable))
     program.chmod(0o755)
     return program
-
-
-def real_loader() -> Path:
-    """The C loader, built as ``bpf/Makefile`` says, once for all tests and runs while its sources stay."""
-    for part in ("make", "clang", "gcc"):
-        require(part)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "hopgate", "loader")
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        built = subprocess.run(["make", "-C", ROOT / "bpf", f"OUT={cache}"], capture_output=True, text=True)
-        assert built.returncode == 0, built.stderr[-2000:]
-    return cache / "hopgate-bpf-loader"
 
 
 def command(*words: str | Path) -> list[str]:
