@@ -3,6 +3,7 @@
 #include "loader.h"
 
 #include <errno.h>
+#include <fts.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 
 #define BTRFS_SUPER_MAGIC 0x9123683E
 #define MOUNT_LINE 8192
+#define WALKED 200000 /* files below the forbidden directories of one class that are looked at for other names */
 
 static bool grow(struct resolved *resolved)
 {
@@ -52,6 +54,32 @@ static bool add(struct resolved *resolved, const struct stat *stat, const struct
 	return true;
 }
 
+/*
+ * A file that has more than one name may have one outside of the forbidden directory, with none of its directories
+ * above it: such files are anchored one by one.
+ */
+static bool walk(struct resolved *resolved, const char *path, const struct image_anchor *anchor)
+{
+	char *roots[] = { (char *)path, NULL };
+	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
+	bool added = tree != NULL;
+	FTSENT *entry;
+
+	while (added && (entry = fts_read(tree))) {
+		if (resolved->walked++ >= WALKED) {
+			resolved->unwalked++;
+			break;
+		}
+		if (entry->fts_info == FTS_ERR || entry->fts_info == FTS_DNR || entry->fts_info == FTS_NS)
+			resolved->unwalked++;
+		else if (entry->fts_info == FTS_F && entry->fts_statp->st_nlink > 1)
+			added = add(resolved, entry->fts_statp, anchor);
+	}
+	if (tree)
+		fts_close(tree);
+	return added;
+}
+
 static bool resolve(struct resolved *resolved, const char *path, const struct image_anchor *anchor)
 {
 	struct statfs system;
@@ -66,7 +94,8 @@ static bool resolve(struct resolved *resolved, const char *path, const struct im
 		resolved->untracked++;
 		return true;
 	}
-	return add(resolved, &stat_, anchor);
+	return add(resolved, &stat_, anchor) &&
+	       (!anchor->prefix || !S_ISDIR(stat_.st_mode) || walk(resolved, path, anchor));
 }
 
 /* mountinfo writes blanks and backslashes of a path as three octal digits. */

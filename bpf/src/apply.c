@@ -95,6 +95,7 @@ static int fill_anchors(struct application *application, const struct image_clas
 	prepared->rules.anchors = resolved.count;
 	application->bundle.missing += resolved.missing;
 	application->bundle.untracked += resolved.untracked;
+	application->bundle.unwalked += resolved.unwalked;
 	for (uint32_t i = 0; fd >= 0 && !status && i < resolved.count; i++)
 		status = bpf_map_update_elem(fd, &resolved.keys[i], &resolved.values[i], BPF_ANY);
 	if (fd < 0 || status)
@@ -173,7 +174,7 @@ static const struct prepared *prepared_for(const struct application *application
  */
 static int write_table(struct application *application, uint32_t slot, enum table table)
 {
-	uint32_t keys[IMAGE_MAX_CLASSES], count = 0, key;
+	uint32_t keys[IMAGE_MAX_CLASSES], count = 0, key, held;
 	int values[IMAGE_MAX_CLASSES];
 
 	for (uint32_t id = 1; id < CLASS_IDS; id++) {
@@ -183,7 +184,9 @@ static int write_table(struct application *application, uint32_t slot, enum tabl
 		if (prepared) {
 			keys[count] = key;
 			values[count++] = prepared->inner[table];
-		} else if (bpf_map_delete_elem(application->outer[table], &key) && errno != ENOENT) {
+		} else if (!bpf_map_lookup_elem(application->outer[table], &key, &held) &&
+			   bpf_map_delete_elem(application->outer[table], &key)) {
+			/* Looked up first: the kernel waits for readers even after a deletion of nothing. */
 			return fail(KERNEL, "map", "%s: %s", TABLE_NAMES[table], strerror(errno));
 		}
 	}
@@ -239,6 +242,9 @@ static int put_in_force(struct application *application)
 		return status;
 	if (bpf_map_update_elem(application->control, &key, &word, BPF_ANY))
 		return fail(KERNEL, "map", "control: %s", strerror(errno));
+	printf("{\"generation\":%lu,\"anchors_missing\":%u,\"anchors_untracked\":%u,\"anchors_unwalked\":%u}\n",
+	       (unsigned long)application->image.header->generation, application->bundle.missing,
+	       application->bundle.untracked, application->bundle.unwalked);
 	return DONE;
 }
 

@@ -25,7 +25,7 @@ struct options {
 	unsigned interval;       /* events: milliseconds between two looks */
 };
 
-/* Prints {"error": code, "message": …} to stderr; returns status. Code is closed: see docs. */
+/* Prints {"error": message, "code": …} to stderr; returns status. Codes are a closed list: see docs. */
 int fail(enum exit_code status, const char *code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* A JSON string with quotes. Bytes that aren't UTF-8 become U+FFFD. */
@@ -64,6 +64,8 @@ struct resolved {
 	struct anchor *values;
 	uint32_t count;
 	uint32_t missing;   /* paths that don't exist */
+	uint32_t walked;
+	uint32_t unwalked;  /* directories whose files' other names weren't all found */
 	uint32_t untracked; /* on file systems whose device number user space isn't told */
 };
 

@@ -19,7 +19,8 @@ static __always_inline int judge_name(const struct path *directory, struct dentr
 	struct place place = { .dentry = dentry, .mount = directory->mnt };
 	struct subject subject;
 
-	if (!is_agent(&subject))
+	/* A memfd or a pipe, by its descriptor: policy speaks of names. */
+	if (directory->mnt->mnt_flags & MNT_INTERNAL || !is_agent(&subject))
 		return 0;
 	return judge_place(&subject, &place, hook, FILE_WRITE, EPERM);
 }

@@ -102,6 +102,8 @@ struct bundle {
 	uint8_t digest[32];
 	uint32_t missing;   /* anchors whose path doesn't exist */
 	uint32_t untracked; /* anchors on file systems whose device user space isn't told */
+	uint32_t unwalked;  /* forbidden directories whose files' other names weren't all found */
+	uint32_t reserved;
 };
 
 struct class_rules {

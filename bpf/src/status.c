@@ -55,25 +55,14 @@ static bool is_attached(const struct options *options, const char *hook, uint64_
 
 static void print_hooks(const struct options *options)
 {
-	const char *separator = "";
-	uint64_t misses = 0, counted = 0;
+	uint64_t misses = 0;
 
-	printf(",\"hooks\":[");
-	for (unsigned hook = 0; hook < HOOK_COUNT; hook++) {
-		if (!is_attached(options, hook_name(hook), &misses))
-			continue;
-		printf("%s\"%s\"", separator, hook_name(hook));
-		separator = ",";
-	}
-	separator = "";
-	printf("],\"not_attached\":[");
-	for (unsigned hook = 0; hook < HOOK_COUNT; hook++) {
-		if (is_attached(options, hook_name(hook), &counted))
-			continue;
-		printf("%s\"%s\"", separator, hook_name(hook));
-		separator = ",";
-	}
-	printf("],\"skipped\":%lu", (unsigned long)misses);
+	printf(",\"hooks\":{");
+	for (unsigned hook = 0; hook < HOOK_COUNT; hook++)
+		printf("%s\"%s\":%s", hook ? "," : "", hook_name(hook),
+		       is_attached(options, hook_name(hook), &misses) ? "true" : "false");
+	/* Checks that didn't run because the program was running already; only before 6.2, with full preemption. */
+	printf("},\"skipped\":%lu", (unsigned long)misses);
 }
 
 static void print_weaknesses(const struct maps *maps)
@@ -84,10 +73,12 @@ static void print_weaknesses(const struct maps *maps)
 	bpf_map_lookup_elem(maps->notes, &first, note);
 	printf(",\"lsm\":%s,\"not_enforced\":[", *note ? "false" : "true");
 	if (*note) {
-		printf("{\"part\":\"files, programs, processes, unix sockets, raw sockets of other families\",\"why\":");
-		print_string(stdout, note, strnlen(note, sizeof(note)));
-		printf("},{\"part\":\"a class sticks to a process that leaves its cgroup\",\"why\":\"without LSM"
-		       " membership is the cgroup alone\"}");
+		char text[2 * NOTE_BYTES];
+
+		snprintf(text, sizeof(text), "files, programs, processes, unix and packet sockets: %s", note);
+		print_string(stdout, text, strlen(text));
+		printf(",\"a class doesn't stick to a process that is moved out of its cgroup: without LSM only the"
+		       " cgroup counts\"");
 	}
 	printf("]");
 }
@@ -146,7 +137,7 @@ static void print_classes(const struct maps *maps, uint64_t active)
 	const char *separator = "";
 	struct class_name name;
 
-	printf(",\"classes\":[");
+	printf(",\"classes\":{");
 	for (uint32_t id = 1; id < CLASS_IDS && !bpf_map_lookup_elem(maps->names, &id, &name); id++) {
 		uint32_t key = RULES_INDEX(active & 1, id);
 		struct class_rules rules = { 0 };
@@ -154,9 +145,9 @@ static void print_classes(const struct maps *maps, uint64_t active)
 		if (!name.text[0])
 			continue;
 		bpf_map_lookup_elem(maps->rules, &key, &rules);
-		printf("%s{\"name\":", separator);
+		printf("%s", separator);
 		print_string(stdout, name.text, strnlen(name.text, sizeof(name.text)));
-		printf(",\"rules\":%s,\"audit\":%s,\"hide\":%s,\"spawn\":%s,\"revalidate\":%s,\"anchors\":%u",
+		printf(":{\"rules\":%s,\"audit\":%s,\"hide\":%s,\"spawn\":%s,\"revalidate\":%s,\"anchors\":%u",
 		       rules.present ? "true" : "false", rules.flags & CLASS_AUDIT ? "true" : "false",
 		       rules.flags & CLASS_HIDE ? "true" : "false", rules.flags & CLASS_SPAWN ? "true" : "false",
 		       rules.flags & CLASS_REVALIDATE ? "true" : "false", rules.anchors);
@@ -166,7 +157,7 @@ static void print_classes(const struct maps *maps, uint64_t active)
 		printf("}");
 		separator = ",";
 	}
-	printf("]");
+	printf("}");
 }
 
 static uint64_t sum_lost(const struct maps *maps)
@@ -188,20 +179,26 @@ int run_status(const struct options *options)
 	struct utsname kernel;
 	uint64_t active = 0;
 	struct maps maps;
-	int status = open_all(options, &maps);
+	int status, control = open_map(options, "control");
 
-	if (status)
+	if (control < 0 && errno == ENOENT) {
+		puts("{\"loaded\":false,\"generation\":0}");
+		return DONE;
+	}
+	close(control);
+	if ((status = open_all(options, &maps)))
 		return status;
 	uname(&kernel);
 	bpf_map_lookup_elem(maps.control, &key, &active);
 	slot = active & 1;
 	bpf_map_lookup_elem(maps.bundles, &slot, &bundle);
-	printf("{\"kernel\":");
+	printf("{\"loaded\":true,\"kernel\":");
 	print_string(stdout, kernel.release, strlen(kernel.release));
 	printf(",\"generation\":%lu,\"digest\":\"sha256:", (unsigned long)(active >> 1));
 	for (size_t i = 0; i < sizeof(bundle.digest); i++)
 		printf("%02x", bundle.digest[i]);
-	printf("\",\"anchors_missing\":%u,\"anchors_untracked\":%u", bundle.missing, bundle.untracked);
+	printf("\",\"anchors_missing\":%u,\"anchors_untracked\":%u,\"anchors_unwalked\":%u",
+	       bundle.missing, bundle.untracked, bundle.unwalked);
 	print_weaknesses(&maps);
 	print_hooks(options);
 	printf(",\"lost_events\":%lu", (unsigned long)sum_lost(&maps));

@@ -74,9 +74,9 @@ int fail(enum exit_code status, const char *code, const char *format, ...)
 	vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
 	fputs("{\"error\":", stderr);
-	print_string(stderr, code, strlen(code));
-	fputs(",\"message\":", stderr);
 	print_string(stderr, message, strlen(message));
+	fputs(",\"code\":", stderr);
+	print_string(stderr, code, strlen(code));
 	fputs("}\n", stderr);
 	return status;
 }
