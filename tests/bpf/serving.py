@@ -40,7 +40,9 @@ class Api:
 async def serving(place: Place) -> AsyncIterator[Api]:
     settings = place.settings
     node = await place.started()
-    events = EventLog(place.kernel, node.policy_of, settings.limits.events_kept, settings.limits.event_streams)
+    events = EventLog(
+        place.kernel, node.policy_of, lambda: 1.5, settings.limits.events_kept, settings.limits.event_streams
+    )
     server = Server(settings, Handlers(node, events, settings.limits).answer)
     await server.start()
     connector = aiohttp.UnixConnector(str(place.folder / "api.sock"))

@@ -4,14 +4,16 @@ import asyncio
 import json
 import os
 import socket
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hopgate_bpf.rules.names import LookupFailed
 from hopgate_bpf.rules.refusal import RefusedError
-from tests.bpf.documents import Signer, class_rules, document
+from tests.bpf.documents import Signer, class_rules, document, network
 from tests.bpf.nodes import CGROUP2, Place
 from tests.bpf.serving import Api, serving
 
@@ -98,6 +100,18 @@ async def test_bodies_are_limited_in_size_and_time(place: Place) -> None:
         assert (await api.ask("PUT", "/v1/rules", data=b"x", headers=packed))[1]["reason"] == "content_type"
 
 
+async def test_who_waits_for_a_word_before_the_body_gets_it(place: Place) -> None:
+    jws = place.signer.signed(document())
+    head = f"PUT /v1/rules HTTP/1.1\r\nHost: x\r\nContent-Type: application/jose\r\nContent-Length: {len(jws)}\r\n"
+    async with serving(place), asyncio.timeout(20):
+        reader, writer = await asyncio.open_unix_connection(str(place.folder / "api.sock"))
+        writer.write(f"{head}Expect: 100-continue\r\n\r\n".encode())
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(jws)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
 async def test_requests_under_way_are_limited(place: Place) -> None:
     place.more = {"limits": {"requests": 1}}
     waiting = asyncio.Event()
@@ -176,6 +190,30 @@ async def test_cgroups_are_of_the_class_that_they_were_given_to_last(
         assert (await api.ask("GET", "/v1/status"))[1]["cgroups"] == {"quarantine": [str(two)]}
 
 
+async def test_a_cgroup_is_moved_while_a_push_waits_for_names(place: Place, new_cgroup: Callable[[], Path]) -> None:
+    one, waiting = new_cgroup(), asyncio.Event()
+
+    async def lookup(host: str) -> LookupFailed:
+        await waiting.wait()
+        return LookupFailed("late")
+
+    place.zone.lookup = lookup  # type: ignore[method-assign]
+    rules = class_rules(network=[network("permit", "models.example")])
+    async with serving(place) as api, asyncio.TaskGroup() as group:
+        pushing = group.create_task(api.push(place.signer.signed(document(rules))))
+        assert (await api.register("quarantine", str(one)))[0] == 200
+        assert not pushing.done()
+        waiting.set()
+        assert (await pushing)[0] == 200
+
+
+async def test_only_who_may_use_the_socket_can_connect_to_it(place: Place) -> None:
+    for uids, mode in (([os.getuid()], 0o600), ([os.getuid(), 12345], 0o666)):
+        place.more = {"socket": {"path": str(place.folder / "api.sock"), "uids": uids}}
+        async with serving(place):
+            assert stat.S_IMODE(os.stat(place.folder / "api.sock").st_mode) == mode
+
+
 async def test_a_class_name_may_hold_a_slash(place: Place, new_cgroup: Callable[[], Path]) -> None:
     from yarl import URL
 
@@ -237,10 +275,10 @@ async def test_events_are_streamed_numbered_and_with_the_policys_id(place: Place
             place.kernel.said.put_nowait(json.dumps(each).encode())
         place.kernel.said.put_nowait(b"no json")
         first = await lines(api, "?after=0", 4)
-        assert first[0] == {"seq": 1} | event | {"policy_id": "b"}
-        assert first[1] == {"seq": 2, "event": "lost"}
+        assert first[0] == {"seq": 1, "time": 1.5} | event | {"policy_id": "b"}
+        assert first[1] == {"seq": 2, "time": 1.5, "event": "lost"}
         assert first[2]["policy_id"] is None
-        assert first[3] == {"seq": 4, "event": "unreadable"}
+        assert first[3] == {"seq": 4, "time": 1.5, "event": "unreadable"}
         assert await lines(api, "?after=2", 2) == first[2:]
 
 
@@ -250,7 +288,7 @@ async def test_streams_see_what_comes_and_are_limited_in_number(place: Place) ->
         async with api.session.get("http://x/v1/events") as response:
             assert (await api.ask("GET", "/v1/events"))[1]["reason"] == "busy"
             place.kernel.said.put_nowait(b'{"event":"denied"}')
-            assert json.loads(await response.content.readline()) == {"seq": 1, "event": "denied"}
+            assert json.loads(await response.content.readline()) == {"seq": 1, "time": 1.5, "event": "denied"}
         for _ in range(3):
             place.kernel.said.put_nowait(b'{"event":"denied"}')
         status = 429

@@ -187,6 +187,21 @@ async def test_a_name_that_cannot_be_looked_up_permits_nothing_and_the_answer_sa
     assert (await node.status()).names["models.example"].failure == "no answer"
 
 
+async def test_lookups_of_one_push_take_a_bounded_time(place: Place) -> None:
+    node = await place.started()
+    names = [f"slow-{number}.example" for number in range(100)]
+
+    async def lookup(host: str) -> Answer:
+        place.now += 4
+        return answer(FIRST)
+
+    place.zone.lookup = lookup  # type: ignore[method-assign]
+    await node.push(place.signer.signed(document(class_rules(network=[network("permit", name) for name in names]))))
+    standing = (await node.status()).names
+    assert len(standing) == 100
+    assert {each.failure for each in standing.values()} == {"", "not reached in time"}
+
+
 async def test_names_are_followed_in_the_background(place: Place) -> None:
     place.more = {"names": {"ttl_floor_seconds": 0.01, "retry_seconds": 0.01}}
     place.zone = Zone({})

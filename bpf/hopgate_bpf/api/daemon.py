@@ -33,7 +33,7 @@ async def serve(settings: Settings, loader: Loader, resolver: Resolver, say: Say
         loop.add_signal_handler(number, stopped.set)
     with StateFolder(Path(settings.state)).held():
         node = Node(settings, loader, resolver, time.monotonic)
-        events = EventLog(loader, node.policy_of, settings.limits.events_kept, settings.limits.event_streams)
+        events = EventLog(loader, node.policy_of, time.time, settings.limits.events_kept, settings.limits.event_streams)
         server = Server(settings, Handlers(node, events, settings.limits).answer)
         try:
             await node.start()

@@ -129,6 +129,8 @@ class Handlers:
             raise too_large
         if "Content-Encoding" in request.headers:
             raise RefusedError(Reason.CONTENT_TYPE, "a body is read as it is, not encoded")
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = bytearray()
         try:
             async with asyncio.timeout(self._limits.body_seconds):

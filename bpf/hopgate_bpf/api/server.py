@@ -16,8 +16,6 @@ from hopgate_bpf.node.settings import Settings
 from hopgate_bpf.rules.refusal import Reason, RefusedError
 
 STOP_SECONDS = 1.0
-_SOCKET_MODE = 0o666
-"""Who may use it is decided by the process's user id; its folder may be narrower."""
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -61,7 +59,9 @@ class Server:
         """
         tls = self._settings.tls
         material = None if tls is None else Material(tls)
-        await web.SockSite(await self._runner(self._of_socket), _bound(Path(self._settings.socket.path))).start()
+        await web.SockSite(
+            await self._runner(self._of_socket), _bound(Path(self._settings.socket.path), self._mode)
+        ).start()
         if tls is not None and material is not None:
             runner = await self._runner(self._answer)
             try:
@@ -83,6 +83,11 @@ class Server:
             return response
         return await self._answer(request)
 
+    @property
+    def _mode(self) -> int:
+        # The process's user id decides in any case; nobody else need be able to hold a connection.
+        return 0o600 if set(self._settings.socket.uids) <= {os.getuid()} else 0o666
+
     async def _runner(self, answer: Answer) -> web.ServerRunner:
         size = self._settings.limits.header_bytes
         server = _Server(
@@ -99,7 +104,7 @@ class Server:
         return runner
 
 
-def _bound(path: Path) -> socket.socket:
+def _bound(path: Path, mode: int) -> socket.socket:
     """A socket at ``path``, in place of one that nobody listens at any more.
 
     Raises:
@@ -109,7 +114,7 @@ def _bound(path: Path) -> socket.socket:
     bound = socket.socket(socket.AF_UNIX)
     try:
         bound.bind(os.fsencode(path))
-        path.chmod(_SOCKET_MODE)
+        path.chmod(mode)
     except OSError as error:
         bound.close()
         raise RefusedError(Reason.CONFIG_INVALID, f"socket.path: {path}: {error.strerror or error}") from None

@@ -22,11 +22,15 @@ RESTART_SECONDS = 1.0
 
 
 class EventLog:
-    """The last ``kept`` events; ``read`` beside everything else, and ``opened`` for each that listens."""
+    """The last ``kept`` events, with ``clock``'s time (Unix seconds) of their arrival; ``read``
+    beside everything else, and ``opened`` for each that listens."""
 
-    def __init__(self, loader: Loader, policy_of: PolicyOf, kept: int, streams: int) -> None:
+    def __init__(
+        self, loader: Loader, policy_of: PolicyOf, clock: Callable[[], float], kept: int, streams: int
+    ) -> None:
         self._loader = loader
         self._policy_of = policy_of
+        self._clock = clock
         self._lines: deque[tuple[int, bytes]] = deque(maxlen=kept)
         self._last = 0
         self._streams = streams
@@ -90,7 +94,7 @@ class EventLog:
                 event["policy_id"] = self._policy_of(name, index, generation)
             case _:
                 pass
-        return msgspec.json.encode({"seq": self._last} | event) + b"\n"
+        return msgspec.json.encode({"seq": self._last, "time": round(self._clock(), 3)} | event) + b"\n"
 
 
 class EventStream:

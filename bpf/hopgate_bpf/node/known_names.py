@@ -10,9 +10,11 @@ from msgspec import Struct
 
 from hopgate_bpf.node.resolver import Resolver
 from hopgate_bpf.rules.destinations import Names
-from hopgate_bpf.rules.names import KnownName, NameTimes, learned, next_change
+from hopgate_bpf.rules.names import KnownName, LookupFailed, NameTimes, learned, next_change
 
 AT_ONCE = 32
+MOST_SECONDS = 20.0
+"""Of all lookups of one round; names that weren't reached count as failed until the next."""
 Clock = Callable[[], float]
 
 
@@ -40,14 +42,15 @@ class KnownNames:
         """Ask for those of ``hosts`` that are due; the others are known."""
         now = self._clock()
         due = [host for host in sorted(hosts) if host not in self._known or self._known[host].due <= now]
-        gate = asyncio.Semaphore(AT_ONCE)
+        gate, until = asyncio.Semaphore(AT_ONCE), now + MOST_SECONDS
         async with asyncio.TaskGroup() as group:
             for host in due:
-                group.create_task(self._ask(host, gate))
+                group.create_task(self._ask(host, gate, until))
 
-    async def _ask(self, host: str, gate: asyncio.Semaphore) -> None:
+    async def _ask(self, host: str, gate: asyncio.Semaphore, until: float) -> None:
         async with gate:
-            said = await self._resolver.lookup(host)
+            in_time = self._clock() < until
+            said = await self._resolver.lookup(host) if in_time else LookupFailed("not reached in time")
         self._known[host] = learned(self._known.get(host), said, self._clock(), self._times)
 
     def keep_only(self, hosts: Iterable[str]) -> None:

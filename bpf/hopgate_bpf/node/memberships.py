@@ -3,6 +3,7 @@
 A class may be one that no rules name: it is denied everything. Cgroups that ``exec`` makes aren't here.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,8 @@ class Memberships:
         self._most = most
         self._classes: dict[str, tuple[str, ...]] = {}
         self._absent: dict[str, str] = {}
+        # Not that of the rules: who is put into quarantine doesn't wait for lookups.
+        self._changing = asyncio.Lock()
 
     async def restore(self) -> None:
         """Join again what was kept; what doesn't exist at present is ``absent``.
@@ -36,10 +39,11 @@ class Memberships:
 
     async def retry_absent(self) -> None:
         """Join those that exist again."""
-        for path, name in list(self._absent.items()):
-            with suppress(RefusedError):
-                await self._loader.join(name, checked(path, self._root))
-                del self._absent[path]
+        async with self._changing:
+            for path, name in list(self._absent.items()):
+                with suppress(RefusedError):
+                    await self._loader.join(name, checked(path, self._root))
+                    del self._absent[path]
 
     async def replace(self, class_name: str, paths: Sequence[str]) -> tuple[str, ...]:
         """Make ``paths`` the class's cgroups, all of them or none; they leave the class that they were in.
@@ -49,6 +53,10 @@ class Memberships:
         Raises:
             RefusedError: CGROUP_UNKNOWN, CGROUPS_MALFORMED, or by the loader; all is as it was.
         """
+        async with self._changing:
+            return await self._replace(class_name, paths)
+
+    async def _replace(self, class_name: str, paths: Sequence[str]) -> tuple[str, ...]:
         wanted = [checked(path, self._root) for path in paths]
         if len(set(wanted)) != len(wanted):
             raise RefusedError(Reason.CGROUPS_MALFORMED, "two of the paths are the same cgroup", "$.cgroups")

@@ -126,8 +126,7 @@ class Node:
         Raises:
             RefusedError: all is as it was.
         """
-        async with self._changing:
-            return await self._memberships.replace(class_name, cgroups)
+        return await self._memberships.replace(class_name, cgroups)
 
     def has_rules(self, class_name: str) -> bool:
         """Whether the rules in force name the class; another one is denied everything."""
