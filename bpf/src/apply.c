@@ -263,7 +263,8 @@ static int apply_loaded(const struct options *options, struct application *appli
 
 	if (status)
 		return status;
-	if (header->generation <= application->active >> 1)
+	/* The same one again is how names and anchors are refreshed: that it is the same is the companion's to know. */
+	if (header->generation < application->active >> 1)
 		return fail(REFUSED, "generation_old", "generation %lu; %lu is in force, and generations only grow",
 			    (unsigned long)header->generation, (unsigned long)(application->active >> 1));
 	memcpy(application->bundle.digest, header->digest, sizeof(header->digest));
