@@ -256,6 +256,27 @@ static bool wants_revalidation(const struct image *image)
 	return false;
 }
 
+/* The same generation again is how addresses of names and anchors are refreshed: only of the same policies. */
+static int check_generation(const struct application *application)
+{
+	const struct image_header *header = application->image.header;
+	uint64_t in_force = application->active >> 1;
+	uint32_t slot = application->active & 1;
+	struct bundle bundle = { 0 };
+
+	if (header->generation > in_force)
+		return DONE;
+	if (header->generation < in_force)
+		return fail(REFUSED, "generation_old", "generation %lu; %lu is in force, and generations only grow",
+			    (unsigned long)header->generation, (unsigned long)in_force);
+	if (bpf_map_lookup_elem(application->bundles, &slot, &bundle))
+		return fail(KERNEL, "map", "bundles: %s", strerror(errno));
+	if (memcmp(bundle.digest, header->digest, sizeof(bundle.digest)))
+		return fail(REFUSED, "generation_old", "generation %lu is in force with other policies",
+			    (unsigned long)in_force);
+	return DONE;
+}
+
 static int apply_loaded(const struct options *options, struct application *application)
 {
 	const struct image_header *header = application->image.header;
@@ -263,10 +284,8 @@ static int apply_loaded(const struct options *options, struct application *appli
 
 	if (status)
 		return status;
-	/* The same one again is how names and anchors are refreshed: that it is the same is the companion's to know. */
-	if (header->generation < application->active >> 1)
-		return fail(REFUSED, "generation_old", "generation %lu; %lu is in force, and generations only grow",
-			    (unsigned long)header->generation, (unsigned long)(application->active >> 1));
+	if ((status = check_generation(application)))
+		return status;
 	memcpy(application->bundle.digest, header->digest, sizeof(header->digest));
 	for (uint32_t i = 0; i < header->class_count; i++)
 		if ((status = prepare(application, i)))

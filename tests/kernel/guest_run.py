@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from tests.kernel.building import built
-from tests.kernel.images import SWAPS, image, large_image, matrix_classes, measured_class, refused_images
+from tests.kernel.images import FIRST, SWAPS, image, large_image, matrix_classes, measured_class, refused_images
 from tests.kernel.machine import DONE, boot, busybox, kernel
 
 Line = Mapping[str, Any]
@@ -43,12 +43,12 @@ def _files(overlay: bytes, measure: bool) -> dict[str, tuple[int, bytes]]:
         "bin/busybox": (0o100755, busybox()),
         "bin/sh": (0o120777, b"busybox"),
         "modules/overlay.ko": (0o100644, overlay),
-        "images/first": (0o100644, image(2, matrix_classes())),
+        "images/first": (0o100644, image(FIRST, matrix_classes())),
         "images/large": (0o100644, large_image(1000)),
     }
     for number in range(SWAPS):
         files[f"images/swap-{number}"] = (0o100644, image(10 + number, matrix_classes(number)))
-    for name, (content, _) in refused_images(2).items():
+    for name, (content, _) in refused_images(FIRST).items():
         files[f"images/bad-{name}"] = (0o100644, content)
     if measure:
         files["measure"] = (0o100644, b"")

@@ -11,8 +11,10 @@ from tests.kernel.patterns import automaton
 
 READ, WRITE, EXEC, LOAD, ALL = 1, 2, 4, 8, 15
 SWAPS = 8
+FIRST = 5
+"""The generation that the cases are judged by."""
 PERMITTED = [
-    ("/work/*", READ | WRITE),
+    ("/desk/*", READ | WRITE),
     ("/ro/*", READ),
     ("/proc/*", READ | WRITE),
     ("/dev/*", READ | WRITE),
@@ -20,14 +22,14 @@ PERMITTED = [
     ("/sys/fs/*", READ | WRITE),
     ("/bin/true", READ | EXEC),
     ("/bin/busybox", READ | EXEC),
-    ("/work/script", EXEC),
+    ("/desk/script", EXEC),
     ("/lib/*", READ | LOAD),
 ]
-FORBIDDEN = [("/work/private/*", ALL), ("/work/private", WRITE), ("/work/secret.txt", ALL)]
+FORBIDDEN = [("/desk/private/*", ALL), ("/desk/private", WRITE), ("/desk/secret.txt", ALL)]
 ANCHORS = (
-    Anchor("/work/secret.txt", False, ALL, 1),
+    Anchor("/desk/secret.txt", False, ALL, 1),
     Anchor("/vault", True, ALL, 1),
-    Anchor("/work/private", True, ALL, 1),
+    Anchor("/desk/private", True, ALL, 1),
     Anchor("/nowhere", True, ALL, 1),
 )
 NETWORK = (
@@ -75,7 +77,7 @@ def measured_class() -> ClassRules:
 
 def swapped(number: int) -> Files:
     """One of two files may be opened; automaton and anchors both say which, so that a mixture permits neither."""
-    open_, closed = ("/work/a", "/work/b") if number % 2 else ("/work/b", "/work/a")
+    open_, closed = ("/desk/a", "/desk/b") if number % 2 else ("/desk/b", "/desk/a")
     return Files(automaton([(open_, READ), ("/proc/*", READ)]), (Anchor(closed, False, READ, 1),))
 
 
@@ -129,6 +131,7 @@ def _refused(generation: int) -> Iterator[tuple[str, tuple[bytes, str]]]:
     word = struct.Struct("<I").pack
 
     yield "old", (image(generation - 1, matrix_classes()), "generation_old")
+    yield "other", (changed(image(generation, matrix_classes()), 32, bytes(32)), "generation_old")
     yield "damaged", (good[:-9] + bytes([good[-9] ^ 1]) + good[-8:], "image_damaged")
     yield "short", (good[:-8], "image_damaged")
     yield "no-magic", (b"HOPGATE2" + good[8:], "image_damaged")

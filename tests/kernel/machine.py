@@ -117,7 +117,7 @@ def boot(on: Kernel, files: Mapping[str, tuple[int, bytes]], scratch: Path) -> s
 def cpio(files: Mapping[str, tuple[int, bytes]]) -> Iterator[bytes]:
     """An archive in the newc format (linux/Documentation/driver-api/early-userspace/buffer-format.rst)."""
     folders = sorted({str(parent) for name in files for parent in Path(name).parents} - {"."})
-    entries = [(folder, 0o040755, b"") for folder in [*folders, "proc", "sys", "dev", "tmp", "work"]]
+    entries = [(folder, 0o040755, b"") for folder in [*folders, "proc", "sys", "dev", "tmp", "desk"]]
     entries += [(name, mode, content) for name, (mode, content) in files.items()]
     entries.append(("TRAILER!!!", 0, b""))
     for number, (name, mode, content) in enumerate(entries, 1):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.kernel.guest_run import GuestRun, run_guest
-from tests.kernel.images import refused_images
+from tests.kernel.images import FIRST, refused_images
 from tests.kernel.machine import KERNELS
 from tests.kernel.matrix import CASES
 
@@ -48,7 +48,7 @@ def test_killed_loader_leaves_the_rules_in_force(guest: GuestRun) -> None:
 
 
 def test_bad_images_are_refused_whole(guest: GuestRun) -> None:
-    expected = {name: code for name, (_, code) in refused_images(2).items()}
+    expected = {name: code for name, (_, code) in refused_images(FIRST).items()}
     seen = guest.scenarios["refused"]
     assert {line["image"]: line["errors"][-1]["code"] for line in seen} == expected
     assert all(line["status"] == 1 and still_enforced(line) for line in seen)
@@ -83,7 +83,7 @@ def test_status_says_what_is_attached(guest: GuestRun) -> None:
     first, last = guest.statuses
     assert first["lsm"] is True
     assert first["not_enforced"] == []
-    assert first["generation"] == 2
+    assert first["generation"] == FIRST
     assert [hook for hook, attached in first["hooks"].items() if not attached] == []
     assert last["generation"] == 1000
     assert last["skipped"] == 0
@@ -94,7 +94,7 @@ def test_status_says_what_is_attached(guest: GuestRun) -> None:
 
 def test_events_name_path_address_and_policy(guest: GuestRun) -> None:
     assert all(event["class"] and event["process"] > 1 for event in guest.events)
-    files = [event for event in guest.events if event.get("path") == "/work/private/x"]
+    files = [event for event in guest.events if event.get("path") == "/desk/private/x"]
     assert any(event["errno"] == 1 and event["policy"] == 1 and "readFile" in event["actions"] for event in files)
     assert any(event["verdict"] == "would_deny" and event["errno"] == 0 for event in files)
     assert any(event.get("address") == "127.0.0.9" and event["reason"] == "forbidden" for event in guest.events)

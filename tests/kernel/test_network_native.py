@@ -218,6 +218,17 @@ def test_load_is_repeatable_and_leaves_what_is_in_force(loaded: Host, tmp_path: 
     assert loaded.status()["generation"] == 4
 
 
+def test_generation_in_force_can_be_applied_again_to_refresh_it(
+    loaded: Host, tmp_path: Path, ports: tuple[int, int]
+) -> None:
+    cgroup = loaded.cgroup("agent")
+    loaded.run("join", "agent", str(cgroup))
+    attempt = connect("AF_INET", "127.0.0.1", ports[0])
+    for network, seen in ((), "ECONNREFUSED"), ((permit("127.0.0.1", None),), 0):
+        loaded.apply(image(4, (class_of(network),)), tmp_path)
+        assert loaded.agent(cgroup, attempt) == [seen]
+
+
 @pytest.mark.parametrize("command", [("join", "agent", "/"), ("apply", "/dev/null"), ("leave", "/"), ("events",)])
 def test_not_loaded_is_said(command: tuple[str, ...], tmp_path: Path) -> None:
     with host("unloaded") as here:

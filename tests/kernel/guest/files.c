@@ -26,27 +26,27 @@ static int open_as(const char *path, int flags)
 		return open_as(path, flags);                                                                           \
 	}
 
-OPENS(permitted, "/work/ok.txt", O_RDWR)
+OPENS(permitted, "/desk/ok.txt", O_RDWR)
 OPENS(read_only, "/ro/data.txt", O_RDONLY)
-OPENS(by_like, "/work/private/x", O_RDONLY)
-OPENS(by_equality, "/work/secret.txt", O_RDONLY)
+OPENS(by_like, "/desk/private/x", O_RDONLY)
+OPENS(by_equality, "/desk/secret.txt", O_RDONLY)
 OPENS(by_default, "/out/file.txt", O_RDONLY)
 OPENS(by_anchor, "/vault/v.txt", O_RDONLY)
 OPENS(create_outside, "/out/new.txt", O_WRONLY | O_CREAT)
-OPENS(create_inside, "/work/new.txt", O_WRONLY | O_CREAT)
+OPENS(create_inside, "/desk/new.txt", O_WRONLY | O_CREAT)
 OPENS(write_read_only, "/ro/data.txt", O_RDWR)
 OPENS(truncate_read_only, "/ro/data.txt", O_RDONLY | O_TRUNC)
 OPENS(for_ioctl, "/ro/data.txt", 3)
-OPENS(by_symlink, "/work/link", O_RDONLY)
-OPENS(by_dots, "/work/../vault/./v.txt", O_RDONLY)
+OPENS(by_symlink, "/desk/link", O_RDONLY)
+OPENS(by_dots, "/desk/../vault/./v.txt", O_RDONLY)
 OPENS(by_proc_root, "/proc/self/root/vault/v.txt", O_RDONLY)
-OPENS(by_hard_link, "/work/hard", O_RDONLY)
-OPENS(by_bind_mount, "/work/alias/d.txt", O_RDONLY)
-OPENS(by_overlay, "/work/merged/v.txt", O_RDONLY)
-OPENS(overlay_upper, "/work/merged/mine.txt", O_RDONLY)
+OPENS(by_hard_link, "/desk/hard", O_RDONLY)
+OPENS(by_bind_mount, "/desk/alias/d.txt", O_RDONLY)
+OPENS(by_overlay, "/desk/merged/v.txt", O_RDONLY)
+OPENS(overlay_upper, "/desk/merged/mine.txt", O_RDONLY)
 OPENS(own_cgroup, "/sys/fs/cgroup/plain/cgroup.events", O_RDONLY)
 OPENS(pins, "/sys/fs/bpf/hopgate", O_RDONLY | O_DIRECTORY)
-OPENS(long_name, "/work/nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn", O_RDWR | O_CREAT)
+OPENS(long_name, "/desk/nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn", O_RDWR | O_CREAT)
 
 static int by_proc_cwd(void)
 {
@@ -55,20 +55,20 @@ static int by_proc_cwd(void)
 
 static void make_link(void)
 {
-	unlink("/work/link");
-	symlink("/vault/v.txt", "/work/link");
+	unlink("/desk/link");
+	symlink("/vault/v.txt", "/desk/link");
 }
 
 static void no_new(void)
 {
 	unlink("/out/new.txt");
-	unlink("/work/new.txt");
+	unlink("/desk/new.txt");
 	put("/ro/data.txt", "data");
 }
 
 static void upper_file(void)
 {
-	put("/work/merged/mine.txt", "mine");
+	put("/desk/merged/mine.txt", "mine");
 }
 
 static int stat_it(void)
@@ -82,7 +82,7 @@ static int stat_parent(void)
 {
 	struct stat stat_;
 
-	return seen(stat("/work", &stat_));
+	return seen(stat("/desk", &stat_));
 }
 
 static void hold_path(void)
@@ -149,7 +149,7 @@ static int by_handle(void)
 	root = open("/", O_PATH | O_DIRECTORY);
 	/* A handle needs a descriptor that isn't O_PATH of the file system: the agent may read this one. */
 	close(root);
-	root = open("/work/ok.txt", O_RDONLY);
+	root = open("/desk/ok.txt", O_RDONLY);
 	return root < 0 ? BROKEN : seen(open_by_handle_at(root, &file.handle, O_RDONLY));
 }
 
@@ -165,13 +165,13 @@ static int detached_root_spoof(void)
 	/* Below a detached mount of "/", the path would read like a permitted one. */
 	int tree = syscall(428, AT_FDCWD, "/out", 1 | O_CLOEXEC);
 
-	return tree < 0 ? errno : seen(openat(tree, "work/ok.txt", O_RDONLY));
+	return tree < 0 ? errno : seen(openat(tree, "desk/ok.txt", O_RDONLY));
 }
 
 static void make_spoof(void)
 {
-	mkdir("/out/work", 0755);
-	put("/out/work/ok.txt", "spoof");
+	mkdir("/out/desk", 0755);
+	put("/out/desk/ok.txt", "spoof");
 }
 
 static int uring_inline(void)
@@ -191,7 +191,7 @@ static int uring_polled(void)
 
 static int uring_permitted(void)
 {
-	return uring_openat("/work/ok.txt", 0, 0);
+	return uring_openat("/desk/ok.txt", 0, 0);
 }
 
 static void inherit(void)
@@ -233,7 +233,7 @@ static void send_forbidden(void)
 
 static void send_permitted(void)
 {
-	send_descriptor(open("/work/ok.txt", O_RDONLY));
+	send_descriptor(open("/desk/ok.txt", O_RDONLY));
 }
 
 static void send_socket(void)

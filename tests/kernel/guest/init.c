@@ -206,31 +206,31 @@ static void load_module(const char *path)
 
 static void lay_out(void)
 {
-	static const char *const directories[] = { "/work", "/work/private", "/work/dir", "/work/alias", "/work/merged",
-						   "/work/sub", "/ro", "/vault", "/vault/deep", "/lib", "/out",
+	static const char *const directories[] = { "/desk", "/desk/private", "/desk/dir", "/desk/alias", "/desk/merged",
+						   "/desk/sub", "/ro", "/vault", "/vault/deep", "/lib", "/out",
 						   "/layers", "/tmp" };
 
 	for (size_t i = 0; i < sizeof(directories) / sizeof(*directories); i++)
 		mkdir(directories[i], 0755);
-	put("/work/ok.txt", "ok");
-	put("/work/secret.txt", "secret");
-	put("/work/private/x", "private");
+	put("/desk/ok.txt", "ok");
+	put("/desk/secret.txt", "secret");
+	put("/desk/private/x", "private");
 	put("/ro/data.txt", "data");
 	put("/out/file.txt", "out");
 	put("/vault/v.txt", "vault");
 	put("/vault/deep/d.txt", "deep");
 	put("/lib/good.so", "a library of no use\n");
-	put("/work/evil.so", "another\n");
+	put("/desk/evil.so", "another\n");
 	copy("/init", "/bin/true", 0755);
 	copy("/init", "/out/true", 0755);
-	copy("/init", "/work/true", 0755);
-	link("/vault/v.txt", "/work/hard");
-	mount("/vault/deep", "/work/alias", NULL, MS_BIND, NULL);
+	copy("/init", "/desk/true", 0755);
+	link("/vault/v.txt", "/desk/hard");
+	mount("/vault/deep", "/desk/alias", NULL, MS_BIND, NULL);
 	mount("layers", "/layers", "tmpfs", 0, NULL);
 	mkdir("/layers/upper", 0755);
 	mkdir("/layers/work", 0755);
 	load_module("/modules/overlay.ko");
-	if (mount("overlay", "/work/merged", "overlay", 0, "lowerdir=/vault,upperdir=/layers/upper,workdir=/layers/work"))
+	if (mount("overlay", "/desk/merged", "overlay", 0, "lowerdir=/vault,upperdir=/layers/upper,workdir=/layers/work"))
 		say("broken: overlay: %s\n", strerror(errno));
 }
 

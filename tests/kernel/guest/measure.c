@@ -23,7 +23,7 @@ static double seconds(void)
 static void opens(int times)
 {
 	while (times--)
-		close(open("/work/ok.txt", O_RDONLY));
+		close(open("/desk/ok.txt", O_RDONLY));
 }
 
 static int port = 7001; /* on the loopback address; permitted, and somebody listens */

@@ -13,21 +13,21 @@
 
 static void clean(void)
 {
-	static const char *const made[] = { "/work/new",  "/work/sub/a", "/work/b",   "/out/new", "/out/moved",
-					    "/work/dev",  "/work/fifo",  "/work/link2" };
+	static const char *const made[] = { "/desk/new",  "/desk/sub/a", "/desk/b",   "/out/new", "/out/moved",
+					    "/desk/dev",  "/desk/fifo",  "/desk/link2" };
 
 	for (size_t i = 0; i < sizeof(made) / sizeof(*made); i++) {
 		unlink(made[i]);
 		rmdir(made[i]);
 	}
-	rename("/work/moved", "/work/dir");
-	rename("/out/dir", "/work/dir");
-	rename("/work/open", "/work/private");
-	mkdir("/work/sub", 0755);
-	put("/work/sub/a", "a");
-	put("/work/ok.txt", "ok");
+	rename("/desk/moved", "/desk/dir");
+	rename("/out/dir", "/desk/dir");
+	rename("/desk/open", "/desk/private");
+	mkdir("/desk/sub", 0755);
+	put("/desk/sub/a", "a");
+	put("/desk/ok.txt", "ok");
 	put("/out/file.txt", "out");
-	put("/work/private/x", "private");
+	put("/desk/private/x", "private");
 	rmdir("/out/empty");
 	mkdir("/out/empty", 0755);
 }
@@ -38,39 +38,39 @@ static void clean(void)
 		return seen(expression);                                                                               \
 	}
 
-ACT(link_forbidden, link("/out/file.txt", "/work/new"))
-ACT(link_anchored, link("/vault/v.txt", "/work/new"))
-ACT(link_inside, link("/work/ok.txt", "/work/new"))
-ACT(rename_forbidden, rename("/work/private/x", "/work/new"))
-ACT(rename_holding, rename("/work/private", "/work/open"))
-ACT(rename_exchange, syscall(SYS_renameat2, AT_FDCWD, "/work/ok.txt", AT_FDCWD, "/out/file.txt", RENAME_EXCHANGE))
-ACT(rename_exchange_back, syscall(SYS_renameat2, AT_FDCWD, "/out/file.txt", AT_FDCWD, "/work/ok.txt", RENAME_EXCHANGE))
-ACT(rename_out, rename("/work/ok.txt", "/out/moved"))
-ACT(rename_in, rename("/out/file.txt", "/work/new"))
-ACT(rename_inside, rename("/work/sub/a", "/work/b"))
-ACT(rename_directory_inside, rename("/work/dir", "/work/moved"))
-ACT(rename_directory_out, rename("/work/dir", "/out/dir"))
-ACT(rename_above, rename("/work", "/working"))
+ACT(link_forbidden, link("/out/file.txt", "/desk/new"))
+ACT(link_anchored, link("/vault/v.txt", "/desk/new"))
+ACT(link_inside, link("/desk/ok.txt", "/desk/new"))
+ACT(rename_forbidden, rename("/desk/private/x", "/desk/new"))
+ACT(rename_holding, rename("/desk/private", "/desk/open"))
+ACT(rename_exchange, syscall(SYS_renameat2, AT_FDCWD, "/desk/ok.txt", AT_FDCWD, "/out/file.txt", RENAME_EXCHANGE))
+ACT(rename_exchange_back, syscall(SYS_renameat2, AT_FDCWD, "/out/file.txt", AT_FDCWD, "/desk/ok.txt", RENAME_EXCHANGE))
+ACT(rename_out, rename("/desk/ok.txt", "/out/moved"))
+ACT(rename_in, rename("/out/file.txt", "/desk/new"))
+ACT(rename_inside, rename("/desk/sub/a", "/desk/b"))
+ACT(rename_directory_inside, rename("/desk/dir", "/desk/moved"))
+ACT(rename_directory_out, rename("/desk/dir", "/out/dir"))
+ACT(rename_above, rename("/desk", "/desking"))
 ACT(truncate_, truncate("/out/file.txt", 0))
 ACT(unlink_, unlink("/out/file.txt"))
-ACT(unlink_inside, unlink("/work/ok.txt"))
+ACT(unlink_inside, unlink("/desk/ok.txt"))
 ACT(rmdir_, rmdir("/out/empty"))
 ACT(chmod_, chmod("/out/file.txt", 0600))
-ACT(chmod_inside, chmod("/work/ok.txt", 0600))
+ACT(chmod_inside, chmod("/desk/ok.txt", 0600))
 ACT(chown_, chown("/out/file.txt", 1, 1))
 ACT(utime_, utimes("/out/file.txt", NULL))
-ACT(utime_inside, utimes("/work/ok.txt", NULL))
-ACT(utime_alias, utimes("/work/alias/d.txt", NULL))
+ACT(utime_inside, utimes("/desk/ok.txt", NULL))
+ACT(utime_alias, utimes("/desk/alias/d.txt", NULL))
 ACT(setxattr_, setxattr("/out/file.txt", "trusted.hop", "x", 1, 0))
-ACT(setxattr_inside, setxattr("/work/ok.txt", "trusted.hop", "x", 1, 0))
+ACT(setxattr_inside, setxattr("/desk/ok.txt", "trusted.hop", "x", 1, 0))
 ACT(removexattr_, removexattr("/out/file.txt", "trusted.hop"))
 ACT(mkdir_, mkdir("/out/new", 0755))
-ACT(mkdir_inside, mkdir("/work/new", 0755))
-ACT(symlink_, symlink("/work/ok.txt", "/out/new"))
-ACT(mknod_device, mknod("/work/dev", S_IFCHR | 0600, makedev(1, 3)))
-ACT(mknod_disk, mknod("/work/dev", S_IFBLK | 0600, makedev(7, 0)))
+ACT(mkdir_inside, mkdir("/desk/new", 0755))
+ACT(symlink_, symlink("/desk/ok.txt", "/out/new"))
+ACT(mknod_device, mknod("/desk/dev", S_IFCHR | 0600, makedev(1, 3)))
+ACT(mknod_disk, mknod("/desk/dev", S_IFBLK | 0600, makedev(7, 0)))
 ACT(mknod_outside, mknod("/out/new", S_IFREG | 0600, 0))
-ACT(mkfifo_inside, mkfifo("/work/fifo", 0600))
+ACT(mkfifo_inside, mkfifo("/desk/fifo", 0600))
 
 static void with_attribute(void)
 {
@@ -80,7 +80,7 @@ static void with_attribute(void)
 
 static void above(void)
 {
-	rename("/working", "/work");
+	rename("/desking", "/desk");
 	clean();
 }
 

@@ -221,7 +221,7 @@ static int unix_send_datagram(void)
 
 static int unix_permitted(void)
 {
-	return unix_to("/work/stream", SOCK_STREAM);
+	return unix_to("/desk/stream", SOCK_STREAM);
 }
 
 static int unix_pair(void)
@@ -280,7 +280,7 @@ void start_servers(void)
 	serve(AF_INET, SOCK_DGRAM, "127.0.0.1", 7004);
 	serve(AF_INET6, SOCK_DGRAM, "::1", 7004);
 	serve_unix("/out/stream", SOCK_STREAM);
-	serve_unix("/work/stream", SOCK_STREAM);
+	serve_unix("/desk/stream", SOCK_STREAM);
 	serve_unix("@stream", SOCK_STREAM);
 	serve_unix("/out/datagram", SOCK_DGRAM);
 }

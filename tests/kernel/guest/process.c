@@ -21,23 +21,23 @@ static int held = -1;
 
 static int mount_it(void)
 {
-	return seen(mount("/vault", "/work/dir", NULL, MS_BIND, NULL));
+	return seen(mount("/vault", "/desk/dir", NULL, MS_BIND, NULL));
 }
 
 static void unmount(void)
 {
-	umount2("/work/dir", MNT_DETACH);
+	umount2("/desk/dir", MNT_DETACH);
 }
 
 static void mounted(void)
 {
 	unmount();
-	mount("/vault", "/work/dir", NULL, MS_BIND, NULL);
+	mount("/vault", "/desk/dir", NULL, MS_BIND, NULL);
 }
 
 static int umount_it(void)
 {
-	return seen(umount("/work/dir"));
+	return seen(umount("/desk/dir"));
 }
 
 static int namespaces(void)
@@ -60,17 +60,17 @@ static int move_tree(void)
 {
 	int tree = syscall(428 /* open_tree */, AT_FDCWD, "/vault", 1 /* OPEN_TREE_CLONE */);
 
-	return tree < 0 ? errno : seen(syscall(429 /* move_mount */, tree, "", AT_FDCWD, "/work/dir", 4));
+	return tree < 0 ? errno : seen(syscall(429 /* move_mount */, tree, "", AT_FDCWD, "/desk/dir", 4));
 }
 
 static int chroot_it(void)
 {
-	return seen(chroot("/work"));
+	return seen(chroot("/desk"));
 }
 
 static int pivot(void)
 {
-	return seen(syscall(SYS_pivot_root, "/work/dir", "/work/dir"));
+	return seen(syscall(SYS_pivot_root, "/desk/dir", "/desk/dir"));
 }
 
 static void own_namespace(void)

@@ -41,7 +41,7 @@ static int exec_forbidden(void)
 
 static int exec_copied(void)
 {
-	return execute_at(AT_FDCWD, "/work/true", 0);
+	return execute_at(AT_FDCWD, "/desk/true", 0);
 }
 
 static int exec_by_path_descriptor(void)
@@ -51,7 +51,7 @@ static int exec_by_path_descriptor(void)
 
 static int exec_memory(void)
 {
-	int memory = syscall(SYS_memfd_create, "true", 0), file = open("/work/true", O_RDONLY);
+	int memory = syscall(SYS_memfd_create, "true", 0), file = open("/desk/true", O_RDONLY);
 	char block[65536];
 	ssize_t got;
 
@@ -63,31 +63,31 @@ static int exec_memory(void)
 
 static int exec_script(void)
 {
-	return execute_at(AT_FDCWD, "/work/script", 0);
+	return execute_at(AT_FDCWD, "/desk/script", 0);
 }
 
 static int exec_script_forbidden(void)
 {
-	return execute_at(AT_FDCWD, "/work/script.txt", 0);
+	return execute_at(AT_FDCWD, "/desk/script.txt", 0);
 }
 
 static void runnable(void)
 {
-	put("/work/script.txt", "#!/bin/sh\nexit 0\n");
-	chmod("/work/script.txt", 0755);
+	put("/desk/script.txt", "#!/bin/sh\nexit 0\n");
+	chmod("/desk/script.txt", 0755);
 }
 
 static int shell_reads_script(void)
 {
-	return run("/bin/sh", "/work/script.txt", NULL);
+	return run("/bin/sh", "/desk/script.txt", NULL);
 }
 
 static void write_scripts(void)
 {
-	put("/work/script", "#!/bin/sh\nexit 0\n");
-	chmod("/work/script", 0755);
-	put("/work/script.txt", "exit 0\n");
-	chmod("/work/script.txt", 0644);
+	put("/desk/script", "#!/bin/sh\nexit 0\n");
+	chmod("/desk/script", 0755);
+	put("/desk/script.txt", "exit 0\n");
+	chmod("/desk/script.txt", 0644);
 }
 
 static int map_code(const char *path)
@@ -107,7 +107,7 @@ static int map_library(void)
 
 static int map_other(void)
 {
-	return map_code("/work/evil.so");
+	return map_code("/desk/evil.so");
 }
 
 /* Permission to run a program isn't permission to load it as a library. */
@@ -118,7 +118,7 @@ static int map_program(void)
 
 static int protect_other(void)
 {
-	int fd = open("/work/evil.so", O_RDONLY);
+	int fd = open("/desk/evil.so", O_RDONLY);
 	void *at = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
 
 	return at == MAP_FAILED ? BROKEN : seen(mprotect(at, 4096, PROT_READ | PROT_EXEC));

@@ -33,7 +33,7 @@ static int open_denied(void)
 
 static int open_permitted(void)
 {
-	return seen(open("/work/ok.txt", O_RDONLY));
+	return seen(open("/desk/ok.txt", O_RDONLY));
 }
 
 /* A loader that streams events is killed: what is pinned stays. */
@@ -57,7 +57,7 @@ static void loader_killed(void)
 
 static void refused_images(void)
 {
-	static const char *const names[] = { "old",       "damaged",  "short",      "no-magic", "version", "states",
+	static const char *const names[] = { "old",       "other",      "damaged",  "short",      "no-magic", "version", "states",
 					     "accept",    "transition", "byte-class", "anchor",   "anchors", "prefix",
 					     "port",      "ports",    "network",    "flags",    "name",    "order",
 					     "generation", "empty" };
@@ -85,16 +85,16 @@ static void swap_under_load(void)
 	char path[64];
 	pid_t child;
 
-	put("/work/a", "a");
-	put("/work/b", "b");
+	put("/desk/a", "a");
+	put("/desk/b", "b");
 	child = fork();
 	if (!child) {
 		if (!enter("swap"))
 			_exit(BROKEN);
 		while (!tally->stop) {
 			/* a, b and a again: what a swap between the three explains isn't torn. */
-			int first = open("/work/a", O_RDONLY), second = open("/work/b", O_RDONLY);
-			int third = open("/work/a", O_RDONLY);
+			int first = open("/desk/a", O_RDONLY), second = open("/desk/b", O_RDONLY);
+			int third = open("/desk/a", O_RDONLY);
 
 			if ((first < 0) == (third < 0)) {
 				tally->both += first >= 0 && second >= 0;
