@@ -3,10 +3,10 @@
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
+from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from hopgate_bpf.rules.refusal import Reason, RefusedError
@@ -70,7 +70,12 @@ async def test_the_gateway_pushes_over_tls(place: Place, port: int) -> None:
     assert place.kernel.generation == 2
 
 
-def intermediate(usage: Any = None) -> Issued:
+async def test_an_extended_key_usage_may_be_absent(place: Place, port: int) -> None:
+    async with serving(place):
+        assert await status(port, client(place.folder, WORLD.leaf(GATEWAY, extended=[]))) == 200
+
+
+def intermediate() -> Issued:
     return WORLD.a.issue("ca", Shape(uris=["spiffe://a.test"], ca=True))
 
 
@@ -95,8 +100,10 @@ async def test_the_gateways_certificate_may_come_by_an_intermediate(place: Place
         WORLD.leaf(GATEWAY, extended=[ExtendedKeyUsageOID.SERVER_AUTH]),
         WORLD.leaf(GATEWAY, not_after=Shape().not_before),
         WORLD.leaf(GATEWAY, usage_present=False),
+        WORLD.leaf(GATEWAY, usage=x509.KeyUsage(True, False, False, False, False, True, False, False, False)),
+        WORLD.leaf(GATEWAY, usage=x509.KeyUsage(False, False, True, False, False, False, False, False, False)),
     ],
-    ids=range(12),
+    ids=range(14),
 )
 async def test_nobody_else_gets_an_answer(place: Place, port: int, caller: Issued | None) -> None:
     async with serving(place):

@@ -101,9 +101,7 @@ def test_signals_reach_the_agent(host: Host) -> None:
 def test_an_agent_gets_no_privileges_and_no_open_files(host: Host) -> None:
     read_end, write_end = os.pipe()
     os.set_inheritable(read_end, True)
-    script = (
-        "import os; print(sorted(map(int, os.listdir('/proc/self/fd')))[:4]); print(open('/proc/self/status').read())"
-    )
+    script = "import os; print(sorted(map(int, os.listdir('/proc/self/fd')))); print(open('/proc/self/status').read())"
     done = host.run("--", sys.executable, "-Sc", script, close_fds=False)
     os.close(read_end)
     os.close(write_end)

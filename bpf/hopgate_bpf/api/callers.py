@@ -13,7 +13,6 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from hopgate_bpf.node.settings import TlsSettings
 from hopgate_bpf.rules.refusal import Reason, RefusedError
@@ -59,13 +58,12 @@ class _PinnedConnection(ssl.SSLObject):
 
 
 def _is_svid_of(der: bytes, spiffe_id: str) -> bool:
-    """Whether the leaf is an X509-SVID of ``spiffe_id`` (SPIFFE X509-SVID §2, §4, §5); OpenSSL verified its path."""
+    """Whether the leaf is an X509-SVID of ``spiffe_id`` (X509-SVID §2, §4); OpenSSL verified its path and purpose."""
     try:
         leaf = x509.load_der_x509_certificate(der)
         extensions = leaf.extensions
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         usage = extensions.get_extension_for_class(x509.KeyUsage).value
-        extended = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return False
     constraints = [each.value for each in extensions if isinstance(each.value, x509.BasicConstraints)]
@@ -74,7 +72,6 @@ def _is_svid_of(der: bytes, spiffe_id: str) -> bool:
         and not any(each.ca for each in constraints)
         and usage.digital_signature
         and not usage.key_cert_sign
-        and ExtendedKeyUsageOID.CLIENT_AUTH in extended
     )
 
 
