@@ -29,7 +29,7 @@ class GuestRun(Struct, frozen=True):
 def run_guest(series: str, scratch: Path, *, measure: bool = False) -> GuestRun:
     """Boot Debian's kernel of ``series`` and read what it said."""
     on = kernel(series)
-    said = boot(on, _files(on.overlay, measure), scratch)
+    said = boot(on, _files(on.overlay, measure), scratch, counted=measure)
     assert DONE in said, f"the guest didn't finish:\n{said[-3000:]}"
     assert "broken:" not in said, [line for line in said.splitlines() if "broken:" in line]
     return read_run(on.version, said)

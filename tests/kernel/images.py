@@ -39,6 +39,7 @@ NETWORK = (
     NetworkRule("forbid", "127.0.0.9", None, None, 1, False),
 )
 BINDS = (NetworkRule("permit", "127.0.0.1", 7010, "tcp", 0, False),)
+FILES_OF_NOTHING = Files(automaton([]), ())
 STRICT = {"strict": Strictness(revalidate=True, deny_anonymous_code=True)}
 
 
@@ -69,9 +70,9 @@ def matrix_classes(swap: int = 0) -> tuple[ClassRules, ...]:
 
 
 def measured_class() -> ClassRules:
-    """Fifty prefixes, as a class of some size has; UDP to the port that TCP goes to as well."""
+    """Fifty patterns, as a class of some size has; any port of the loopback address."""
     patterns = [*PERMITTED, *((f"/data/team-{number}/*", READ) for number in range(40))]
-    network = (*NETWORK, NetworkRule("permit", "127.0.0.1", 7001, "udp", 0, False))
+    network = (*NETWORK, NetworkRule("permit", "127.0.0.1", None, None, 0, False))
     return rules("plain", files=Files(automaton(patterns, FORBIDDEN), ANCHORS), network=network)
 
 

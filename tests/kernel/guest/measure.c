@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TURNS 12
+#define TURNS 4
 
 static double seconds(void)
 {
@@ -26,7 +26,7 @@ static void opens(int times)
 		close(open("/desk/ok.txt", O_RDONLY));
 }
 
-static int port = 7001; /* on the loopback address; permitted, and somebody listens */
+static int port; /* on the loopback address; permitted, and somebody listens */
 
 static void udp_connects(int times)
 {
@@ -53,6 +53,18 @@ static void tcp_connects(int times)
 			_exit(3);
 		close(fd);
 	}
+}
+
+/* A server of this turn's own, since nobody takes what waits: made before the class is entered. */
+static void listen_somewhere(int waiting)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001) };
+	socklen_t bytes = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (bind(fd, (void *)&at, bytes) || listen(fd, waiting) || getsockname(fd, (void *)&at, &bytes))
+		_exit(4);
+	port = ntohs(at.sin_port);
 }
 
 /* For the host, where networks are measured without emulation: seconds of so many connects. */
@@ -87,6 +99,7 @@ static double turn(const char *class, void (*work)(int), int times)
 	if (!child) {
 		double start;
 
+		listen_somewhere(512);
 		if (class && !enter(class))
 			_exit(1);
 		work(times / 10 + 1);
@@ -127,8 +140,6 @@ void measure(void)
 		      { "UDP connect", udp_connects, 1000 },
 		      { "TCP connect", tcp_connects, 100 } };
 
-	if (access("/measure", F_OK))
-		return;
 	loader("apply", "/images/measured", NULL);
 	for (size_t i = 0; i < sizeof(works) / sizeof(*works); i++)
 		compare(works[i].name, works[i].work, works[i].times);
