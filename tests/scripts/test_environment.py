@@ -119,6 +119,15 @@ def test_a_part_that_cannot_be_had_is_named_and_left_out(
     assert [line for line in said if "left out: npm peers" in line]
 
 
+def test_a_part_that_is_no_command_is_looked_for_where_it_belongs(environment: ModuleType, tmp_path: Path) -> None:
+    assert environment.is_there("sh")
+    assert not environment.is_there("no-such-command")
+    header = tmp_path / "libbpf.h"
+    assert not environment.is_there(str(header))
+    header.touch()
+    assert environment.is_there(str(header))
+
+
 def test_an_unknown_word_is_refused_with_the_usage() -> None:
     done = subprocess.run([sys.executable, SCRIPT, "everything"], capture_output=True, text=True, env={**os.environ})
     assert done.returncode == 2
