@@ -12,7 +12,7 @@ lint:
 	.venv/bin/lint-imports
 	.venv/bin/python scripts/generate.py --check
 test: lint  ## LONG=1 searches longer
-	HYPOTHESIS_PROFILE=$(if $(LONG),long,ci) .venv/bin/python -m pytest -n logical --dist loadfile
+	HYPOTHESIS_PROFILE=$(if $(LONG),long,ci) .venv/bin/python -m pytest -n $$((2 * $$(nproc))) --dist loadfile
 docs:  ## schemas and references that are generated from the code
 	$(environment) test
 	.venv/bin/python scripts/generate.py
