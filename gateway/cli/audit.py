@@ -18,11 +18,12 @@ import msgspec
 
 from gateway.cli import render
 from gateway.cli.follow import follow
+from gateway.cli.near import Near, near
 from gateway.cli.options import config_file
 from gateway.config.federation_settings import PeerSettings
 from gateway.config.load import configured_peers, store_url
 from gateway.config.problems import Problems
-from gateway.core.audit import CheckpointRecord, Report, decode, forest
+from gateway.core.audit import CheckpointRecord, Node, Report, decode, forest
 from gateway.core.audit import verify as verify_rows
 from gateway.core.audit.record import Verdict
 from gateway.core.errors import StoreError
@@ -190,7 +191,9 @@ def admin(store: str, form: Format, limit: int) -> None:
 def show(ctx: click.Context, store: str, form: Format, key: str, following: bool, others: tuple[str, ...]) -> None:
     """The whole chain as a tree: every hop, the policies that decided it, what they read, how it ended.
 
-    A chain that crosses to other trust domains is one tree with --follow; logs that can't be read are named.
+    Where nothing permitted a hop, the permits that came near are told clause by clause, if --config names the policies
+    that decided it. A chain that crosses to other trust domains is one tree with --follow; logs that can't be read are
+    named.
     """
     if others and not following:
         raise click.UsageError("--with is for --follow")
@@ -202,13 +205,14 @@ def show(ctx: click.Context, store: str, form: Format, key: str, following: bool
             for line in found.missing:
                 click.echo(render.printable(f"not followed: {line}"), err=True)
         roots = forest(records)
+        told = near(roots, store, config_of(ctx))
     if not roots:
         click.echo(f"hopgate audit: no chain, trace or decision {render.printable(key)}", err=True)
         ctx.exit(1)
     if form == "json":
-        _print_json(roots)
+        _print_json([_with_near(node, told) for node in roots])
         return
-    for line in render.tree(roots, marked=key):
+    for line in render.tree(roots, marked=key, told=told):
         _print(line)
 
 
@@ -254,6 +258,14 @@ def looking(command: str = "audit") -> Iterator[None]:
         raise CannotLookError(f"{error.filename}: {error.strerror}", command) from error
     except ValueError as error:
         raise CannotLookError(str(error), command) from error
+
+
+def _with_near(node: Node, told: Mapping[str, Near]) -> dict[str, Any]:
+    """The node as JSON, with what came near where nothing permitted it."""
+    fields = msgspec.structs.asdict(node)
+    children = [_with_near(child, told) for child in node.children]
+    found = told.get(node.record.hop)
+    return {**fields, "children": children, **({} if found is None else {"near": found})}
 
 
 def _checkpoints(path: Path) -> Iterator[CheckpointRecord]:

@@ -4,11 +4,12 @@ Every text of a record may be a stranger's: nothing unprintable reaches the term
 the caller strips them where the output is no terminal.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import click
 
+from gateway.cli.near import Near
 from gateway.core.audit import AdminRecord, DecisionRecord, Node, OutcomeRecord, PolicyFacts, RefusedRecord
 from gateway.store.query import Found
 
@@ -16,6 +17,7 @@ _COLOURS = {"permit": "green", "ask": "yellow", "deny": "red", "refused": "red"}
 _HEADINGS = ("TIME", "VERDICT", "WHO", "ACTION", "RESOURCE", "WHY", "OUTCOME", "DECISION")
 _DEEDS = ("TIME", "VERDICT", "WHO", "ACTION", "REQUEST", "WHY", "ID")
 _VALUE_CHARS = 120
+NOTHING: Mapping[str, Near] = {}
 
 HopRecord = DecisionRecord | RefusedRecord
 
@@ -32,12 +34,15 @@ def moment(at: int) -> str:
     return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def tree(roots: Sequence[Node], marked: str | None = None) -> Iterator[str]:
-    """Lines of the trees of one chain or trace. ``marked`` is the decision id that was asked for."""
+def tree(roots: Sequence[Node], marked: str | None = None, told: Mapping[str, Near] = NOTHING) -> Iterator[str]:
+    """Lines of the trees of one chain or trace.
+
+    ``marked`` is the decision id that was asked for, ``told`` what came near by the ids of denials.
+    """
     nodes = list(_walk(roots))
     yield _heading(nodes)
     for position, root in enumerate(roots):
-        yield from _branch(root, "", position == len(roots) - 1, marked)
+        yield from _branch(root, "", position == len(roots) - 1, marked, told)
 
 
 def table(found: Iterable[Found]) -> Iterator[str]:
@@ -80,15 +85,15 @@ def _heading(nodes: Sequence[Node]) -> str:
     return click.style(printable(" · ".join(parts)), bold=True)
 
 
-def _branch(node: Node, indent: str, last: bool, marked: str | None) -> Iterator[str]:
+def _branch(node: Node, indent: str, last: bool, marked: str | None, told: Mapping[str, Near]) -> Iterator[str]:
     title = _title(node) + ("  ◀" if node.record.hop == marked else "")
     yield f"{indent}{'└─' if last else '├─'} {title}"
     below = indent + ("   " if last else "│  ")
     bar = "│  " if node.children else "   "
-    for line in _details(node):
+    for line in (*_details(node), *_near(told.get(node.record.hop))):
         yield f"{below}{bar}{click.style(line, dim=True)}"
     for position, child in enumerate(node.children):
-        yield from _branch(child, below, position == len(node.children) - 1, marked)
+        yield from _branch(child, below, position == len(node.children) - 1, marked, told)
 
 
 def _title(node: Node) -> str:
@@ -127,11 +132,18 @@ def _vouched(record: HopRecord) -> str:
 
 
 def _policy(policy: PolicyFacts) -> Iterator[str]:
-    yield f"{policy.effect} by {printable(policy.id)} ({printable(policy.file)})"
+    yield f"{policy.effect} by {printable(policy.id)} ({policy.tier}, {printable(policy.file)})"
     for found in policy.matched:
         value = printable(bytes(found.value).decode())
         shown = value if len(value) <= _VALUE_CHARS else f"{value[: _VALUE_CHARS - 1]}…"
         yield f"  {printable(found.path)} = {shown}"
+
+
+def _near(found: Near | None) -> Iterator[str]:
+    if found is not None:
+        yield from map(printable, found.near_misses)
+        if found.unknown:
+            yield f"which permits came near is not known: {printable(found.unknown)}"
 
 
 def _ending(outcome: OutcomeRecord | None, record: HopRecord) -> str:

@@ -20,9 +20,10 @@ from gateway.cli.options import config_file
 from gateway.config.load import Loaded, load
 from gateway.config.problems import Problems
 from gateway.core.errors import StoreError
-from gateway.core.pins import UNSEEN, Approved, Definition, Pin, approved_digest, quarantined, typed_by
-from gateway.core.registry import Tool
-from gateway.publish import compile_loaded
+from gateway.core.pins import UNSEEN, Definition, Pin, approved_digest, quarantined, schema_of, typed_by
+from gateway.core.policy.reapproval import contradictions
+from gateway.core.registry import Registry, Tool
+from gateway.publish import Published, compile_kept
 from gateway.store.approved_tools import approved_tools
 from gateway.store.state import open_state
 from gateway.store.tool_pins import SqlToolPins
@@ -96,7 +97,8 @@ def approve(path: Path, name: str, digest: str) -> None:
     """Approve the definition that DIGEST names: the one that waits, or again the approved one, which drops the other.
 
     The digest is asked for so that nothing is approved but what was looked at. A definition that policies which read
-    the tool's arguments would not load with is refused, and they are listed.
+    the tool's arguments would not load with, or that gives what they read no type or not the registry's, is refused,
+    and they are listed.
     """
     loaded = _loaded(path)
     tool, pin = _one(loaded, name)
@@ -105,22 +107,39 @@ def approve(path: Path, name: str, digest: str) -> None:
         raise ToolsError(f"{name} has no definition with this digest; see hopgate tools list")
     if tool.pin is not None and tool.pin != digest:
         raise ToolsError(f"{name} is pinned by the registry; change its pin there to {digest}")
-    broken = _broken_by(loaded, tool, chosen)
+    broken = [] if pin.approved is not None and pin.approved.digest == digest else _broken_by(loaded, tool, chosen)
     if broken:
         raise ToolsError("\n".join((f"{name} is not approved: policies would not load with its arguments", *broken)))
     _with_store(loaded, lambda pins: pins.approve(tool.server, tool.name, chosen))
 
 
 def _broken_by(loaded: Loaded, tool: Tool, chosen: Definition) -> list[str]:
-    """What would be wrong with the policies if the definition were the approved one, and isn't now."""
+    """What would be wrong with the policies in force if the definition gave the types of arguments, and isn't now."""
     approved = _told(lambda: approved_tools(loaded.settings.store.path))
-    before, after = (_problems(loaded, typed) for typed in (approved, {**approved, (tool.server, tool.name): chosen}))
-    return [problem for problem in after if problem not in before]
+    typed = typed_by(loaded.registry, approved)
+    now = typed.servers[tool.server].tools[tool.name]
+    proposed = msgspec.structs.replace(now, input_schema=None, approved_schema=schema_of(chosen))
+    before, after = (_compiled(loaded, _with_tool(typed, each)) for each in (now, proposed))
+    known = _errors(before)
+    broken = [problem for problem in _errors(after) if problem not in known]
+    if isinstance(before, Published):
+        broken += contradictions(before.snapshot.bundle, now, proposed)
+    if broken and now.input_schema is not None:
+        broken.append("the registry's input_schema says what policies read; correct it there first, and the policies")
+    return broken
 
 
-def _problems(loaded: Loaded, approved: Approved) -> list[str]:
-    typed = msgspec.structs.replace(loaded, registry=typed_by(loaded.registry, approved), warnings=())
-    found = compile_loaded(typed, 0, None)
+def _with_tool(registry: Registry, tool: Tool) -> Registry:
+    server = registry.servers[tool.server]
+    changed = msgspec.structs.replace(server, tools={**server.tools, tool.name: tool})
+    return msgspec.structs.replace(registry, servers={**registry.servers, tool.server: changed})
+
+
+def _compiled(loaded: Loaded, registry: Registry) -> Published | Problems:
+    return compile_kept(msgspec.structs.replace(loaded, registry=registry, warnings=()), 0, None)
+
+
+def _errors(found: Published | Problems) -> list[str]:
     return [str(problem) for problem in found.errors] if isinstance(found, Problems) else []
 
 

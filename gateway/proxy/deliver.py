@@ -15,6 +15,7 @@ from gateway.core.policy.decide import decide
 from gateway.core.reasons import Reason
 from gateway.core.registry import Agent
 from gateway.protocols.a2a import push
+from gateway.protocols.a2a.decision import without_decision
 from gateway.protocols.a2a.http_json import MEDIA
 from gateway.protocols.base import JSON, check_media
 from gateway.protocols.jsonrpc import dump_json, parse_json
@@ -67,7 +68,7 @@ async def deliver(gate: Gate, passage: Passage, route: Route) -> Answer:
     await commit(gate, passage, decision, None)
     if not isinstance(decision, Permit):
         raise DeniedError(decision)
-    content = dump_json(call.message)
+    content = dump_json(without_decision(call.message))
     with passage.span(gate.tracing).child(semconv.SPAN_UPSTREAM, SpanKind.CLIENT):
         await passage.edition.webhooks.deliver(decision, hook.url, _headers(hook), content)
     await finish(gate, passage, Outcome(True, Reason.PERMITTED, 204, bytes_out=len(content), events=1))

@@ -89,22 +89,22 @@ def test_a_chain_is_shown_as_a_tree(store: str) -> None:
 chain txn-1 · for corp|maria · 6 hops · 2027-01-15T08:00:00.000Z · 100 ms
 └─ permit corp|maria → Tool::"ledger/read_balance" invokeTool
    │  2027-01-15T08:00:00.000Z · ok 200 in 100 ms · decision h-user
-   │  permit by users (teams/finance/users.cedar)
+   │  permit by users (teams, teams/finance/users.cedar)
    │    user = "corp|maria"
    └─ permit planner (Maria López, finance) → Tool::"ledger/read_balance" invokeTool
       │  2027-01-15T08:00:00.010Z · no outcome recorded · decision h-plan
-      │  permit by finance-read (teams/finance/finance-read.cedar)
+      │  permit by finance-read (teams, teams/finance/finance-read.cedar)
       │    principal.risk_level = "low"
       │    context.delegation_depth = 1
       ├─ permit analyst (Maria López, finance) → Tool::"ledger/read_balance" invokeTool
       │     2027-01-15T08:00:00.020Z · upstream_timeout 504 in 60 ms · decision h-read
-      │     permit by finance-read (teams/finance/finance-read.cedar)
+      │     permit by finance-read (teams, teams/finance/finance-read.cedar)
       │       principal.risk_level = "low"
       │       context.delegation_depth = 1
       ├─ deny analyst (Maria López, finance) → Tool::"ledger/pay" invokeTool
       │     2027-01-15T08:00:00.030Z · not forwarded · decision h-pay
       │     forbidden (no): why not
-      │     forbid by no (teams/finance/no.cedar)
+      │     forbid by no (teams, teams/finance/no.cedar)
       │       principal.risk_level = "low"
       │       context.delegation_depth = 1
       ├─ ask analyst (Maria López, finance) → Tool::"ledger/pay" invokeTool

@@ -113,6 +113,19 @@ async def test_no_version_means_0_3(company: Company, version: str | None) -> No
     assert refusal_of(other) == (404, -32601, "method_unknown")
 
 
+@pytest.mark.parametrize("method", ["message/send", "message/stream"])
+async def test_the_reply_says_what_permitted_it_where_the_route_explains(company: Company, method: str) -> None:
+    company.settings["routes"]["a2a"]["analyst"] = {"explain": True}
+    async with analysing(company), bare(company) as http:
+        answer = await http.post(sending("hello", method), {"A2A-Version": None})
+    first = next(line.removeprefix("data:") for line in answer.text.splitlines() if line.startswith(("data:", "{")))
+    result = json.loads(first)["result"]
+    told = result["metadata"]["hopgate/decision"]
+    assert told["verdict"] == "permit"
+    assert [(policy["id"], policy["tier"]) for policy in told["policies"]] == [("delegate-overlap", "platform")]
+    assert told["decision_id"] in {found.record.hop for found in company.records()}
+
+
 async def test_tasks_and_contexts_of_0_3_have_owners_and_are_the_same_as_those_of_1_0(company: Company) -> None:
     token = company.token(f"{company.data_url}/a2a/analyst", sub="mallory")
     old = {"A2A-Version": None}

@@ -1,4 +1,4 @@
-"""``hopgate policy explain --decision`` and ``diff --since`` on what a real gateway recorded."""
+"""``hopgate policy explain --decision``, ``diff --since`` and ``audit show`` on what a real gateway recorded."""
 
 import json
 import shutil
@@ -45,3 +45,61 @@ async def test_recorded_decisions_are_explained_and_compared(tmp_path: Path) -> 
     assert effects["differ"] == {"permit -> deny": 1}
     assert (effects["decisions"] + effects["not_exact"], effects["not_exact"]) == (len(found), 0)
     assert effects["examples"][0]["decision"] == found['Tool::"ledger/read_balance"']
+
+
+SMALL = """
+@id("small")
+permit (principal in Group::"finance-agents", action == Action::"invokeTool", resource == Tool::"ledger/pay")
+when { context has args.ledger.pay && context.args.ledger.pay.amount < 100 && principal.risk_level == "high" };
+"""
+
+
+async def test_the_chain_of_a_denial_shows_what_came_near_or_what_is_missing(tmp_path: Path) -> None:
+    company = Company(tmp_path)
+    company.policies = {"platform/small.cedar": SMALL}
+    company.settings["routes"]["mcp"]["ledger"] = {"record_arguments": True}
+    async with through_gateway(company, Ledger()), bare(company) as wire:
+        await post(wire, call("pay", amount=250, to="ACME"))
+    (denied,) = (each.record for each in company.records() if each.record.action == "invokeTool")
+    shown = ["audit", "show", denied.hop]
+    environment = {"HOPGATE_CONFIG": str(company.config)}
+
+    def run(*options: str) -> str:
+        done = CliRunner().invoke(main, [*shown, *options], env=environment)
+        assert (done.exit_code, done.stderr) == (0, "")
+        return done.stdout
+
+    line = (
+        "permit `small` failed: context.args.ledger.pay.amount is 250, needs less than 100; "
+        'principal.risk_level is "low", needs "high"'
+    )
+    assert line in run()
+    (root,) = json.loads(run("--format", "json"))
+    assert root["near"]["near_misses"] == [line]
+    assert root["record"]["hop"] == denied.hop
+    company.registry["agents"]["planner"]["risk_level"] = "medium"
+    company.write()
+    assert line in run(), "by the registry as it was"
+    company.policies["platform/small.cedar"] = SMALL.replace("100", "50")
+    company.write()
+    assert "which permits came near is not known: it was decided by other policies" in run()
+    company.policies["platform/small.cedar"] = "permit"
+    company.write()
+    assert "which permits came near is not known: the policies of --config don't load" in run()
+    del environment["HOPGATE_CONFIG"]
+    assert "not known: give --config" in run("--store", f"sqlite:///{tmp_path}/hopgate.db")
+
+
+async def test_arguments_that_were_not_recorded_are_missing(tmp_path: Path) -> None:
+    company = Company(tmp_path)
+    company.policies = {"platform/small.cedar": SMALL}
+    async with through_gateway(company, Ledger()), bare(company) as wire:
+        await post(wire, call("pay", amount=250, to="ACME"))
+        await post(wire, call("slow"))
+    said = [
+        CliRunner().invoke(main, ["audit", "show", each.record.hop, "--config", str(company.config)]).stdout
+        for each in company.records()
+        if each.record.action == "invokeTool"
+    ]
+    assert "not known: reads context.args.ledger.pay.amount, which was not kept" in said[0]
+    assert 'permit `small` failed: resource is Tool::"ledger/slow", needs Tool::"ledger/pay"' in said[1]

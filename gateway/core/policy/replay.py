@@ -21,6 +21,7 @@ from gateway.core.policy.argtypes import Record, Scalar, SetOf
 from gateway.core.policy.bundle import Bundle
 from gateway.core.policy.decide import decide
 from gateway.core.policy.entities import World, registered
+from gateway.core.policy.explain import near_misses
 from gateway.core.policy.footprint import reads_usage
 from gateway.core.policy.keeping import Kept, literals, types_of
 from gateway.core.policy.listing import assumed, may_overflow
@@ -82,15 +83,44 @@ class Replay:
         if not record.facts or any(digest not in self._pieces for digest in record.facts):
             return Undecidable("what it was decided from was not kept")
         facts, bundle = self._at(record.facts)
+        hop = self._hop(record, facts, bundle)
+        if isinstance(hop, Undecidable):
+            return hop
+        if record.usage is None and bundle.reads.reads_context("usage"):
+            return self._whatever_usage(record, hop, facts, bundle)
+        return self._decided(record, hop, facts, bundle)
+
+    def near_misses(self, record: DecisionRecord) -> tuple[str, ...] | Undecidable:
+        """The permits that came nearest to ``record``, as ``explain`` tells them, if these policies decided it."""
+        if not record.facts or any(digest not in self._pieces for digest in record.facts):
+            return Undecidable("what it was decided from was not kept")
+        facts, bundle = self._at(record.facts)
+        if facts.policies != self._revisions:
+            return Undecidable("it was decided by other policies")
+        hop = self._hop(record, facts, bundle)
+        if isinstance(hop, Undecidable):
+            return hop
+        if record.usage is None and bundle.reads.reads_context("usage"):
+            return Undecidable("reads context.usage, which was not kept")
+        types = _read_arguments(record, bundle)
+        if types is not None:
+            sent = _sent(record)
+            if sent is None or set(types.fields) & _sensitive(record, facts.registry) & set(sent):
+                return Undecidable(_why(record, bundle))
+            if not self._same_types(record, facts):
+                return Undecidable("the tool's arguments had other types")
+            hop = _with(hop, sent)
+        return near_misses(hop, bundle, facts.registry)
+
+    def _hop(self, record: DecisionRecord, facts: Then, bundle: Bundle) -> Hop | Undecidable:
+        """The hop without its arguments, or what of it wasn't kept."""
         hop = hop_of(record, facts)
         if isinstance(hop, str):
             return Undecidable(hop)
         for uid in literals(bundle):
             if uid not in bundle.world.registered and uid in self._bundle.world.registered:
                 return Undecidable(f"reads {uid}, which was not kept")
-        if record.usage is None and bundle.reads.reads_context("usage"):
-            return self._whatever_usage(record, hop, facts, bundle)
-        return self._decided(record, hop, facts, bundle)
+        return hop
 
     def _whatever_usage(
         self, record: DecisionRecord, hop: Hop, facts: Then, bundle: Bundle

@@ -24,6 +24,11 @@ def with_decision(value: Any, told: Mapping[str, Any] | None) -> Any:
     return {**value, "result": _marked(result, told)} if alone else value
 
 
+def without_decision(delivery: Mapping[str, Any]) -> Any:
+    """What an agent delivers to a webhook, a result by itself, without a decision that only the gateway could tell."""
+    return with_decision({"result": delivery}, None)["result"]
+
+
 def _marked(holder: Mapping[str, Any], told: Mapping[str, Any] | None) -> Mapping[str, Any]:
     metadata = holder.get("metadata")
     known = metadata if isinstance(metadata, Mapping) else {}

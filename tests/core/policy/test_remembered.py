@@ -356,6 +356,30 @@ def test_one_change_at_a_time(kit, tally, condition):
     tally.unkept += memory.unkept
 
 
+ANYBODY = "principal is Agent", ACTIONS[0], "resource is Tool"
+ENDS = {
+    "Permit": [("permit", *ANYBODY, "true", "when", False)],
+    "Ask": [("permit", *ANYBODY, "true", "when", False), ("forbid", *ANYBODY, "true", "when", True)],
+    "forbidden": [("permit", *ANYBODY, "true", "when", False), ("forbid", *ANYBODY, "true", "when", False)],
+    "no_permit": [("permit", *ANYBODY, "context has purpose", "when", False)],
+    "policy_error": [("permit", *ANYBODY, "principal.risk * 9223372036854775807 > 1", "when", False)],
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_every_end_of_a_call_is_tried(kit, tally, end):
+    """Whatever was drawn at random, each of them is come to."""
+    analyst = changed(kit)[0]
+    risky = structs.replace(analyst.agents["analyst"], risk_level="medium")
+    registry = structs.replace(analyst, agents={**analyst.agents, "analyst": risky})
+    before = dict(tally.verdicts)
+    tally.verdicts.clear()
+    check(kit, tally, ENDS[end], [registry], requests(kit)[:2])
+    found = {str(reason) if kind == "Deny" else kind for kind, reason in tally.verdicts}
+    tally.verdicts.update(before)
+    assert found == {end}
+
+
 def test_the_run_tried_what_it_says(tally):
     assert tally.hits > 300
     assert tally.unkept > 100
