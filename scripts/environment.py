@@ -142,7 +142,7 @@ def install_lock(venv: Path, lock: Path) -> None:
 def link_project(venv: Path) -> None:
     """Make ``gateway`` importable and ``bin/hopgate`` start it, straight from the source tree."""
     (packages,) = venv.glob("lib/python3*/site-packages")
-    (packages / "hopgate.pth").write_text(f"{ROOT}\n")
+    (packages / "hopgate.pth").write_text(f"{ROOT}\n{ROOT / 'bpf'}\n")
     launcher = venv / "bin" / "hopgate"
     launcher.write_text(LAUNCHER.format(python=venv / "bin" / "python"))
     launcher.chmod(0o755)
