@@ -27,10 +27,19 @@ LOCKS = {"demo": "demo.txt", "test": "test.txt", "bench": "test.txt"}
 INCLUDES = {"demo": ("demo",), "test": ("demo", "test", "bench"), "bench": ("demo", "test", "bench")}
 DEBIAN = {
     "demo": {},
-    "test": {"curl": "curl", "openssl": "openssl", "gcc": "gcc libc6-dev"},
+    "test": {
+        "curl": "curl",
+        "openssl": "openssl",
+        "gcc": "gcc libc6-dev",
+        "make": "make",
+        "clang": "clang llvm",
+        "/usr/sbin/bpftool": "bpftool",
+        "/usr/include/bpf/libbpf.h": "libbpf-dev libelf-dev zlib1g-dev",
+        "qemu-system-x86_64": "qemu-system-x86",
+    },
     "bench": {"nginx": "nginx"},
 }
-"""Command → Debian packages, by what is made."""
+"""Command, or file that no command stands for → Debian packages, by what is made."""
 
 LAUNCHER = """#!{python}
 import sys
@@ -178,16 +187,21 @@ def install_npm_peers() -> None:
     stamp.write_text(digest(*files))
 
 
+def is_there(part: str) -> bool:
+    """Whether a command is in the path, or a file where it belongs."""
+    return Path(part).exists() if part.startswith("/") else shutil.which(part) is not None
+
+
 def install_debian_parts(what: str) -> None:
     """Commands that only Debian packages bring: installed as root, else named with what to type."""
-    missing = {command: package for command, package in DEBIAN[what].items() if shutil.which(command) is None}
+    missing = {part: package for part, package in DEBIAN[what].items() if not is_there(part)}
     if not missing:
         return
     if is_root():
         apt_install(sorted({package for packages in missing.values() for package in packages.split()}))
         return
-    for command, package in missing.items():
-        say(f"left out: {command}; type: sudo apt install {package}")
+    for part, package in missing.items():
+        say(f"left out: {Path(part).name}; type: sudo apt install {package}")
 
 
 def build_spire() -> None:

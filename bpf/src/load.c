@@ -61,15 +61,21 @@ static struct hopgate_bpf *open_programs(const struct btf *btf, bool with_lsm)
 	return skeleton;
 }
 
-static struct hopgate_bpf *load_programs(const struct btf *btf, char *why, size_t bytes)
+static struct hopgate_bpf *load_programs(const struct btf *btf, bool without_lsm, char *why, size_t bytes)
 {
-	struct hopgate_bpf *skeleton = open_programs(btf, true);
+	struct hopgate_bpf *skeleton = open_programs(btf, !without_lsm);
 	int error;
 
+	if (without_lsm)
+		snprintf(why, bytes, "switched off with --without-lsm");
 	if (skeleton && !hopgate_bpf__load(skeleton))
 		return skeleton;
 	error = errno;
 	hopgate_bpf__destroy(skeleton);
+	if (without_lsm) {
+		errno = error;
+		return NULL;
+	}
 	snprintf(why, bytes, "the kernel refused programs of type LSM: %s", strerror(error));
 	skeleton = open_programs(btf, false);
 	if (skeleton && !hopgate_bpf__load(skeleton))
@@ -211,7 +217,7 @@ static int load_fresh(const struct options *options)
 	if (cgroup < 0 || !btf)
 		return fail(KERNEL, "no_kernel_types", "%s: %s", cgroup < 0 ? root : "/sys/kernel/btf/vmlinux",
 			    strerror(errno));
-	skeleton = load_programs(btf, why, sizeof(why));
+	skeleton = load_programs(btf, options->without_lsm, why, sizeof(why));
 	btf__free(btf);
 	if (!skeleton)
 		return fail(KERNEL, "load", "the kernel refused the programs: %s (run with --verbose to see why)",

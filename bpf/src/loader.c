@@ -13,7 +13,7 @@
 
 static const char USAGE_TEXT[] =
 	"usage: hopgate-bpf-loader [--pins DIR] [--cgroup-root DIR] COMMAND\n"
-	"  load                 load, attach and pin; nothing to do if that is done\n"
+	"  load [--without-lsm] load, attach and pin; nothing to do if that is done\n"
 	"  apply IMAGE          put a newer generation of rules in force, whole or not at all\n"
 	"  join CLASS CGROUP    what runs in this cgroup, and below it, belongs to the class\n"
 	"  leave CGROUP         forget it; what has a class already keeps it\n"
@@ -76,7 +76,8 @@ int main(int argc, char **argv)
 	static const struct option known[] = {
 		{ "pins", required_argument, NULL, 'p' },     { "cgroup-root", required_argument, NULL, 'c' },
 		{ "once", no_argument, NULL, 'o' },           { "interval", required_argument, NULL, 'i' },
-		{ "verbose", no_argument, NULL, 'v' },        { NULL, 0, NULL, 0 },
+		{ "verbose", no_argument, NULL, 'v' },        { "without-lsm", no_argument, NULL, 'w' },
+		{ NULL, 0, NULL, 0 },
 	};
 	struct options options = { .pins = "/sys/fs/bpf/hopgate", .interval = 50 };
 	int letter;
@@ -90,6 +91,8 @@ int main(int argc, char **argv)
 			options.cgroup_root = optarg;
 		else if (letter == 'o')
 			options.once = true;
+		else if (letter == 'w')
+			options.without_lsm = true;
 		else if (letter == 'v')
 			libbpf_set_print(verbose);
 		else if (letter != 'i' || !read_number(optarg, &options.interval))

@@ -21,6 +21,7 @@ enum exit_code {
 struct options {
 	const char *pins;        /* directory on a bpf file system */
 	const char *cgroup_root; /* of the cgroup v2 hierarchy; NULL: found in /proc/self/mountinfo */
+	bool without_lsm;        /* load: the network half alone, though the kernel could do more */
 	bool once;               /* events: what is there now, then end */
 	unsigned interval;       /* events: milliseconds between two looks */
 };

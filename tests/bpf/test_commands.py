@@ -112,10 +112,10 @@ def test_check_tells_what_a_document_holds(place: Place, config: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     first, *classes = done.stdout.splitlines()
     assert first == f"node {NODE}, generation {rules['generation']}, policies {rules['digest']}"
-    assert classes[0].startswith("data-analyst: 68 states, 2 anchors,")
-    assert classes[-1] == "to look up: gateway.internal"
+    assert classes[0].startswith("data-analyst: 65 states, 1 anchors, 2 network rules,")
+    assert classes[-1] == "to look up: llm.example"
     told = json.loads(hopgate_bpf("check", place.folder / "rules.jws", "--config", config, "--format", "json").stdout)
-    assert told["classes"][0]["states"] == 68
+    assert told["classes"][0]["states"] == 65
 
 
 def test_check_refuses_as_a_loader_would_and_says_the_next_step(place: Place, config: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from tests.kernel.building import built
-from tests.kernel.images import SWAPS, image, large_image, matrix_classes, refused_images
+from tests.kernel.images import SWAPS, image, large_image, matrix_classes, measured_class, refused_images
 from tests.kernel.machine import DONE, boot, busybox, kernel
 
 Line = Mapping[str, Any]
@@ -43,15 +43,16 @@ def _files(overlay: bytes, measure: bool) -> dict[str, tuple[int, bytes]]:
         "bin/busybox": (0o100755, busybox()),
         "bin/sh": (0o120777, b"busybox"),
         "modules/overlay.ko": (0o100644, overlay),
-        "images/first": (0o100644, image(1, matrix_classes())),
+        "images/first": (0o100644, image(2, matrix_classes())),
         "images/large": (0o100644, large_image(1000)),
     }
     for number in range(SWAPS):
         files[f"images/swap-{number}"] = (0o100644, image(10 + number, matrix_classes(number)))
-    for name, (content, _) in refused_images(1).items():
+    for name, (content, _) in refused_images(2).items():
         files[f"images/bad-{name}"] = (0o100644, content)
     if measure:
         files["measure"] = (0o100644, b"")
+        files["images/measured"] = (0o100644, image(2000, (measured_class(),)))
     return files
 
 
@@ -59,7 +60,10 @@ def read_run(version: str, said: str) -> GuestRun:
     """The guest's lines, by kind."""
     cases: dict[str, Line] = {}
     scenarios: dict[str, list[Line]] = {}
-    measures, statuses, events, errors = [], [], [], []
+    measures: list[Line] = []
+    statuses: list[Line] = []
+    events: list[Line] = []
+    errors: list[Line] = []
     for text in said.splitlines():
         line = _decoded(text)
         if line is None:
@@ -85,6 +89,7 @@ def _decoded(text: str) -> dict[str, Any] | None:
     if at < 0:
         return None
     try:
-        return json.loads(text[at:])
+        line: dict[str, Any] = json.loads(text[at:])
     except ValueError:
         return None
+    return line

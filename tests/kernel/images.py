@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 
 from hopgate_bpf.rules.document import Anchor, ClassRules, Files, KernelRules, NetworkRule
 from hopgate_bpf.rules.image import CLASS, HEADER, Strictness, write_image
-
 from tests.kernel.patterns import automaton
 
 READ, WRITE, EXEC, LOAD, ALL = 1, 2, 4, 8, 15
-SWAPS = 20
+SWAPS = 8
 PERMITTED = [
     ("/work/*", READ | WRITE),
     ("/ro/*", READ),
@@ -65,6 +64,13 @@ def matrix_classes(swap: int = 0) -> tuple[ClassRules, ...]:
         rules("strict"),
         rules("swap", files=swapped(swap)),
     )
+
+
+def measured_class() -> ClassRules:
+    """Fifty prefixes, as a class of some size has; UDP to the port that TCP goes to as well."""
+    patterns = [*PERMITTED, *((f"/data/team-{number}/*", READ) for number in range(40))]
+    network = (*NETWORK, NetworkRule("permit", "127.0.0.1", 7001, "udp", 0, False))
+    return rules("plain", files=Files(automaton(patterns, FORBIDDEN), ANCHORS), network=network)
 
 
 def swapped(number: int) -> Files:
@@ -122,7 +128,7 @@ def _refused(generation: int) -> Iterator[tuple[str, tuple[bytes, str]]]:
     head = HEADER.size
     word = struct.Struct("<I").pack
 
-    yield "old", (image(generation, matrix_classes()), "generation_old")
+    yield "old", (image(generation - 1, matrix_classes()), "generation_old")
     yield "damaged", (good[:-9] + bytes([good[-9] ^ 1]) + good[-8:], "image_damaged")
     yield "short", (good[:-8], "image_damaged")
     yield "no-magic", (b"HOPGATE2" + good[8:], "image_damaged")

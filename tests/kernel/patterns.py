@@ -73,5 +73,3 @@ def verdict(read: Automaton, path: bytes) -> int:
     for byte in path:
         state = table[state * read.byte_classes + read.classes[byte]]
     return read.accepts[state]
-
-

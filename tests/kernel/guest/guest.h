@@ -24,11 +24,13 @@ void put(const char *path, const char *text);
 void copy(const char *from, const char *to, unsigned mode);
 int run(const char *program, ...); /* fork and execv; the errno of execv, or BROKEN */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void phase(const char *name); /* what begins now, and when */
 int loader(const char *command, const char *first, const char *second);
 bool enter(const char *class); /* the calling process, into its cgroup */
 void start_servers(void);
 void scenarios(void);
 void measure(void);
+int time_connects(const char *kind, int port, int times);
 int uring_openat(const char *path, unsigned flags, unsigned setup);
 int uring_connect(int fd, const void *address, unsigned bytes);
 

@@ -66,6 +66,17 @@ static int exec_script(void)
 	return execute_at(AT_FDCWD, "/work/script", 0);
 }
 
+static int exec_script_forbidden(void)
+{
+	return execute_at(AT_FDCWD, "/work/script.txt", 0);
+}
+
+static void runnable(void)
+{
+	put("/work/script.txt", "#!/bin/sh\nexit 0\n");
+	chmod("/work/script.txt", 0755);
+}
+
 static int shell_reads_script(void)
 {
 	return run("/bin/sh", "/work/script.txt", NULL);
@@ -146,6 +157,7 @@ const struct probe program_probes[] = {
 	{ "exec-path-descriptor", "plain", NULL, NULL, exec_by_path_descriptor },
 	{ "exec-memfd", "plain", NULL, NULL, exec_memory },
 	{ "exec-script", "plain", write_scripts, NULL, exec_script },
+	{ "exec-script-forbidden", "plain", runnable, NULL, exec_script_forbidden },
 	{ "shell-reads-script", "plain", write_scripts, NULL, shell_reads_script },
 	{ "audit-exec", "audit", NULL, NULL, exec_forbidden },
 	{ "mmap-library", "plain", NULL, NULL, map_library },

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SWAPS 20
+#define SWAPS 8
 
 static int as(const char *class, int (*act)(void))
 {
@@ -123,7 +123,7 @@ static void apply_killed(void)
 {
 	int wrong = 0, killed = 0;
 
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < 4; i++) {
 		pid_t child = fork();
 		int status;
 
@@ -167,10 +167,14 @@ static void large(void)
 
 void scenarios(void)
 {
+	phase("refusals");
 	loader_killed();
 	refused_images();
+	phase("swap");
 	swap_under_load();
+	phase("large");
 	apply_killed();
 	large();
+	phase("full");
 	full_maps();
 }
