@@ -91,7 +91,13 @@ async def serve(
         gate = await new_gate(editions, identity, environ, audit, shared, telemetry, stack)
         policies = await _policies(settings, state, editions, gate, environ, telemetry, stack)
         kernel = KernelHalf(
-            settings, environ, state, lambda: editions.current.snapshot, lambda: identity.client.current, telemetry
+            settings,
+            environ,
+            state,
+            lambda: editions.current.snapshot,
+            lambda: identity.client.current,
+            audit,
+            telemetry,
         )
         listeners = new_listeners(gate, identity)
         health = HealthListener(

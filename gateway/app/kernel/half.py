@@ -1,4 +1,4 @@
-"""The kernel half of one process: a pusher for each configured node, and how they all stand.
+"""The kernel half of one process: a pusher and a follower of events for each configured node.
 
 Fulfils ``admin.kernel.KernelDesk``. Does nothing where no loader is configured.
 """
@@ -9,12 +9,16 @@ from collections.abc import Callable, Mapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.admin.kernel import KernelStanding, NodeStanding
+from gateway.app.ids import new_id
 from gateway.app.kernel.compiling import Compiling
+from gateway.app.kernel.events import Follower
 from gateway.app.kernel.key import kernel_signer
 from gateway.app.kernel.loader_client import LoaderClient
 from gateway.app.kernel.push import Pusher
 from gateway.app.telemetry import Telemetry
 from gateway.config.settings import Settings
+from gateway.core.ports import AuditLog
+from gateway.core.registry import Registry
 from gateway.core.snapshot import Snapshot
 from gateway.identity.peers import Client
 from gateway.store.kernel_nodes import SqlKernelNodes
@@ -30,6 +34,7 @@ class KernelHalf:
         state: AsyncEngine,
         snapshot: Callable[[], Snapshot],
         client: Client,
+        audit: AuditLog,
         telemetry: Telemetry,
     ) -> None:
         """Make ready.
@@ -40,18 +45,36 @@ class KernelHalf:
         kernel = settings.kernel
         self._compiling = Compiling(snapshot)
         self._pushers: list[Pusher] = []
+        self._followers: list[Follower] = []
         if not kernel.loaders:
             return
         signer, nodes = kernel_signer(settings, environ), SqlKernelNodes(state)
+
+        def registry() -> Registry:
+            return snapshot().registry
+
         for each in kernel.loaders:
             loader = LoaderClient(each, client, kernel.request_seconds)
             self._pushers.append(Pusher(each.node, loader, self._compiling, nodes, signer, kernel, telemetry))
+            follower = Follower(
+                each.node,
+                loader,
+                nodes,
+                audit,
+                lambda: snapshot().registry,
+                telemetry,
+                kernel.events_per_second,
+                new_id,
+            )
+            self._followers.append(follower)
 
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for each in self._pushers:
-                tasks.create_task(each.run())
+            for pusher in self._pushers:
+                tasks.create_task(pusher.run())
+            for follower in self._followers:
+                tasks.create_task(follower.run())
 
     @property
     def said(self) -> str:

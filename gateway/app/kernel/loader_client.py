@@ -21,6 +21,8 @@ from gateway.identity.peers import Client
 
 ANSWER_BYTES = 4 * 1024 * 1024
 LINE_BYTES = 16 * 1024
+SILENT_SECONDS = 60.0
+"""A stream of events that says nothing for so long is opened anew: its other end may be gone."""
 DETAIL_CHARS = 300
 T = TypeVar("T")
 
@@ -88,7 +90,7 @@ class LoaderClient:
         Raises:
             LoaderError: the stream can't be had, or broke.
         """
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._seconds)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._seconds, sock_read=SILENT_SECONDS)
         try:
             async with (
                 self._session(timeout) as session,
@@ -151,7 +153,7 @@ class LoaderClient:
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     held, skipping = bytearray(), False
-    async for piece in content.iter_any():
+    while piece := await _piece(content):
         held += piece
         *whole, rest = held.split(b"\n")
         for line in whole:
@@ -160,6 +162,14 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
         held = bytearray(rest)
         if len(held) > LINE_BYTES:
             held, skipping = bytearray(), True
+
+
+async def _piece(content: aiohttp.StreamReader) -> bytes:
+    """The next bytes; none at the end, and after a long silence."""
+    try:
+        return await content.readany()
+    except TimeoutError:
+        return b""
 
 
 def _read(body: bytes, kind: type[T]) -> T:
