@@ -14,6 +14,7 @@ from tests.bpf.nodes import Place
 from tests.bpf.serving import serving
 from tests.company import Company
 from tests.gateways import running
+from tests.ports import free_port
 from tests.wire.ledger import Ledger
 from tests.wire.mcp_calls import bare, call, post, through_gateway
 
@@ -161,3 +162,23 @@ async def test_a_loader_that_says_an_impossible_generation_does_not_use_them_up(
         node = await node_until(company, lambda node: kinds(node) == {"refused"})
         assert "generation_impossible" in str(node) or "generation" in node["drift"][0]["detail"]
         assert node["wanted"] == 1
+
+
+async def test_over_tls_only_the_pinned_loader_is_sent_anything(company: Company, place: Place) -> None:
+    loader, gateway, port = company.svid("loader/worker-1"), company.svid("hopgate"), free_port()
+    place.more["tls"] = {
+        "host": "127.0.0.1", "port": port, "certificate": str(loader.certificate), "key": str(loader.key),
+        "trust_bundle": str(gateway.bundle), "gateway": f"spiffe://{company.domain}/hopgate",
+    }  # fmt: skip
+    there = {"node": "worker-1", "url": f"https://127.0.0.1:{port}"}
+    company.settings["kernel"]["loaders"] = [there | {"spiffe_id": f"spiffe://{company.domain}/loader/other"}]
+    async with serving(place):
+        async with running(company):
+            node = await node_until(company, lambda node: "not asked yet" not in str(node["drift"]))
+            assert kinds(node) == {"unreachable"}
+            assert not place.kernel.images
+        company.settings["kernel"]["loaders"] = [there | {"spiffe_id": f"spiffe://{company.domain}/loader/worker-1"}]
+        company.write()
+        async with running(company):
+            await node_until(company, settled)
+            assert place.kernel.generation == 1
