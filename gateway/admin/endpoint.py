@@ -10,6 +10,7 @@ from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
 from gateway.admin.edition import AdminEdition
+from gateway.admin.kernel import KernelDesk
 from gateway.admin.policies import PolicyDesk
 from gateway.core.administration import Principal, Question
 from gateway.core.approval_port import Approvals
@@ -38,6 +39,7 @@ class Office(NamedTuple):
     standings: Callable[[Kind], Iterable[Standing]]
     """Who has used how much lately."""
     policies: PolicyDesk
+    kernel: KernelDesk
     approvals: Approvals
     wake: Callable[[str], None]
     """Tells the calls that are held for an approval that it was decided."""

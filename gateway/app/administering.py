@@ -11,6 +11,7 @@ from gateway.admin.approval_page import ApprovalPage
 from gateway.admin.desk import Desk
 from gateway.admin.edition import AdminEdition
 from gateway.admin.endpoint import Office
+from gateway.admin.kernel import KernelDesk
 from gateway.admin.policies import PolicyDesk
 from gateway.admin.server import AdminListener, SocketTakenError
 from gateway.app.identity import Identity
@@ -59,6 +60,7 @@ async def administer(
     gate: Gate,
     revoking: Revoking,
     policies: PolicyDesk,
+    kernel: KernelDesk,
     identity: Identity,
     telemetry: Telemetry,
     stack: AsyncExitStack,
@@ -68,7 +70,7 @@ async def administer(
     Raises:
         PartError: the port or the socket can't be bound.
     """
-    desk = Desk(_office(settings, edition, gate, revoking, policies, telemetry), ENDPOINTS)
+    desk = Desk(_office(settings, edition, gate, revoking, policies, kernel, telemetry), ENDPOINTS)
     own, path = AdminListener(desk.handle), settings.admin_socket
     stack.push_async_callback(own.stop)
     try:
@@ -95,6 +97,7 @@ def _office(
     gate: Gate,
     revoking: Revoking,
     policies: PolicyDesk,
+    kernel: KernelDesk,
     telemetry: Telemetry,
 ) -> Office:
     async def check_revoked(principal: Principal) -> None:
@@ -109,6 +112,7 @@ def _office(
         decisions=lambda: AuditReader(settings.store.url),
         standings=lambda kind: gate.metering.standings(kind, gate.ticks()),
         policies=policies,
+        kernel=kernel,
         approvals=gate.approvals,
         wake=gate.waiters.wake,
         sealer=gate.sealer,

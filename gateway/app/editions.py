@@ -47,7 +47,18 @@ from gateway.proxy.standing import all_leases
 from gateway.proxy.wellknown import Documents
 from gateway.publish import Published
 
-FIXED = ("listen", "identity", "store", "telemetry", "keys", "issuer", "public_url", "environment", "publishing")
+FIXED = (
+    "listen",
+    "identity",
+    "store",
+    "telemetry",
+    "keys",
+    "issuer",
+    "public_url",
+    "environment",
+    "publishing",
+    "kernel",
+)
 """Settings that the running process can't take over."""
 FIXED_FEDERATION = ("bundles", "own_bundle")
 """Those of ``federation``: its peers can change."""

@@ -22,6 +22,7 @@ from gateway.app.editions import Editions, decide_timed, end_unvouched
 from gateway.app.gate import Shared, new_gate
 from gateway.app.identity import STARTING, Identity, Standing
 from gateway.app.jwt_svids import JwtAuthorities
+from gateway.app.kernel.half import KernelHalf
 from gateway.app.listeners import Ports, new_listeners, start
 from gateway.app.parts import PartError, check_bundle_files
 from gateway.app.policies import Policies
@@ -89,10 +90,23 @@ async def serve(
         shared = Shared(state, pulse, revoking.revoked, authorities.verifier)
         gate = await new_gate(editions, identity, environ, audit, shared, telemetry, stack)
         policies = await _policies(settings, state, editions, gate, environ, telemetry, stack)
+        kernel = KernelHalf(
+            settings,
+            environ,
+            state,
+            lambda: editions.current.snapshot,
+            lambda: identity.client.current,
+            audit,
+            telemetry,
+        )
         listeners = new_listeners(gate, identity)
-        health = HealthListener(lambda: watch.readiness(editions, bundles, revoking.revoked), telemetry.metrics.render)
+        health = HealthListener(
+            lambda: watch.readiness(editions, bundles, revoking.revoked, kernel), telemetry.metrics.render
+        )
         ports = await start(settings, listeners, health, stack)
-        admin = await administer(settings, lambda: editions.admin, gate, revoking, policies, identity, telemetry, stack)
+        admin = await administer(
+            settings, lambda: editions.admin, gate, revoking, policies, kernel, identity, telemetry, stack
+        )
         ports = msgspec.structs.replace(ports, admin=admin)
         async with asyncio.TaskGroup() as tasks:
             running = [
@@ -106,6 +120,7 @@ async def serve(
                 tasks.create_task(policies.run()),
                 tasks.create_task(signing.run(lambda signer, distrusted: editions.sign_with(gate, signer, distrusted))),
                 tasks.create_task(authorities.run()),
+                tasks.create_task(kernel.run()),
                 tasks.create_task(_watch_time(editions, gate)),
                 tasks.create_task(follow_approvals(lambda: editions.current.snapshot, gate.pins, control.reload)),
                 tasks.create_task(_follow(editions, identity, authorities, gate, control.reload)),
@@ -160,7 +175,7 @@ class Watch:
         """A commit worked."""
         self._audit_failed = float("-inf")
 
-    def readiness(self, editions: Editions, bundles: Bundles, revoked: Revoked) -> Readiness:
+    def readiness(self, editions: Editions, bundles: Bundles, revoked: Revoked, kernel: KernelHalf) -> Readiness:
         """Ready while serving, not draining, with an SVID, able to record, and aware of what is revoked."""
         listeners = "draining" if self.draining else "ok" if self.serving else "starting"
         audit = "failing" if time.monotonic() - self._audit_failed < AUDIT_SUSPECT_SECONDS else "ok"
@@ -174,6 +189,9 @@ class Watch:
         if bundles.said() != "ok":
             # Not a reason to take the instance away: whoever isn't of those domains is served.
             checks["trust_bundles"] = bundles.said()
+        if kernel.said != "ok":
+            # Calls are judged all the same: it is the agents' machines that differ.
+            checks["kernel"] = kernel.said
         # All instances of a host share its agent: one that can't renew yet must not take all of them away.
         ready = self._identity.usable and listeners == audit == revocations == "ok"
         snapshot = editions.current.snapshot

@@ -5,6 +5,7 @@ import click
 from gateway import __version__
 from gateway.cli.approvals import approvals
 from gateway.cli.audit import audit
+from gateway.cli.kernel import kernel
 from gateway.cli.keys import keys
 from gateway.cli.policy import policy
 from gateway.cli.revoke import revocations, revoke
@@ -27,5 +28,6 @@ main.add_command(revoke)
 main.add_command(approvals)
 main.add_command(revocations)
 main.add_command(keys)
+main.add_command(kernel)
 main.add_command(policy)
 main.add_command(upstream_tokens)

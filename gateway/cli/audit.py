@@ -32,7 +32,7 @@ from gateway.store.query import AuditReader, Cursor, Filters, Page
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _UID = re.compile(r'([A-Za-z_][\w:]*)::"(.*)"', re.DOTALL)
-_VERDICTS = (*get_args(Verdict), "refused")
+_VERDICTS = (*get_args(Verdict), "refused", "would_deny")
 
 _CONFIG = "hopgate.audit.config"
 

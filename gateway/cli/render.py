@@ -10,16 +10,23 @@ from datetime import UTC, datetime
 import click
 
 from gateway.cli.near import Near
-from gateway.core.audit import AdminRecord, DecisionRecord, Node, OutcomeRecord, PolicyFacts, RefusedRecord
+from gateway.core.audit import (
+    AdminRecord,
+    DecisionRecord,
+    KernelRecord,
+    Node,
+    OutcomeRecord,
+    PolicyFacts,
+    RefusedRecord,
+)
+from gateway.core.audit.tree import HopRecord
 from gateway.store.query import Found
 
-_COLOURS = {"permit": "green", "ask": "yellow", "deny": "red", "refused": "red"}
+_COLOURS = {"permit": "green", "ask": "yellow", "deny": "red", "refused": "red", "would_deny": "yellow"}
 _HEADINGS = ("TIME", "VERDICT", "WHO", "ACTION", "RESOURCE", "WHY", "OUTCOME", "DECISION")
 _DEEDS = ("TIME", "VERDICT", "WHO", "ACTION", "REQUEST", "WHY", "ID")
 _VALUE_CHARS = 120
 NOTHING: Mapping[str, Near] = {}
-
-HopRecord = DecisionRecord | RefusedRecord
 
 
 def printable(text: str) -> str:
@@ -65,8 +72,8 @@ def administration(found: Iterable[AdminRecord]) -> Iterator[str]:
 
 
 def verdict(record: HopRecord) -> str:
-    """``permit``, ``ask``, ``deny`` or ``refused``."""
-    return record.verdict if isinstance(record, DecisionRecord) else "refused"
+    """``permit``, ``ask``, ``deny``, ``would_deny`` or ``refused``."""
+    return "refused" if isinstance(record, RefusedRecord) else record.verdict
 
 
 def _heading(nodes: Sequence[Node]) -> str:
@@ -74,7 +81,7 @@ def _heading(nodes: Sequence[Node]) -> str:
     first = min(record.at for record in records)
     last = max(node.record.at + (node.outcome.duration_ms if node.outcome else 0) for node in nodes)
     txns = sorted({txn for record in records if (txn := _txn(record))})
-    people = sorted({record.user for record in records if record.user})
+    people = sorted({record.user for record in records if not isinstance(record, KernelRecord) and record.user})
     parts = [
         f"chain {', '.join(txns)}" if txns else "no chain",
         f"for {', '.join(people)}" if people else "for no user",
@@ -99,8 +106,8 @@ def _branch(node: Node, indent: str, last: bool, marked: str | None, told: Mappi
 def _title(node: Node) -> str:
     record = node.record
     word = verdict(record)
-    target = printable(str(record.resource)) if record.resource else printable(record.route or "no route")
-    action = printable(record.action or record.method or "")
+    target = printable(str(record.resource)) if record.resource else printable(_place(record) or "no route")
+    action = printable(record.action or _method(record))
     return " ".join(filter(None, (_coloured(word, word), _who(record), "→", target, action)))
 
 
@@ -148,6 +155,8 @@ def _near(found: Near | None) -> Iterator[str]:
 
 def _ending(outcome: OutcomeRecord | None, record: HopRecord) -> str:
     if outcome is None:
+        if isinstance(record, KernelRecord):
+            return f"generation {record.generation} on {printable(record.node)}"
         return "no outcome recorded" if verdict(record) == "permit" else "not forwarded"
     ended = "ok" if outcome.ok else outcome.reason
     detail = f" ({printable(outcome.detail)})" if outcome.detail else ""
@@ -156,6 +165,8 @@ def _ending(outcome: OutcomeRecord | None, record: HopRecord) -> str:
 
 def _who(record: HopRecord) -> str:
     agent = record.agent
+    if isinstance(record, KernelRecord):
+        return printable(f"{agent.name if agent else record.agent_class or 'unknown'} on {record.node}")
     if agent is None:
         return printable(record.user or "unknown")
     proven = (
@@ -169,6 +180,9 @@ def _who(record: HopRecord) -> str:
 
 
 def _why(record: HopRecord) -> str:
+    if isinstance(record, KernelRecord):
+        by = f" ({', '.join(record.policies)})" if record.policies else ""
+        return printable(f"{record.reason}{by}")
     if isinstance(record, DecisionRecord) and record.policies and record.verdict == "permit":
         return printable(", ".join(policy.id for policy in record.policies))
     policies = ", ".join(policy.id for policy in record.policies) if isinstance(record, DecisionRecord) else ""
@@ -182,8 +196,8 @@ def _row(one: Found) -> tuple[str, ...]:
         moment(record.at),
         verdict(record),
         _who(record),
-        printable(record.action or record.method or "-"),
-        printable(str(record.resource) if record.resource else record.route or "-"),
+        printable(record.action or _method(record) or "-"),
+        printable(str(record.resource) if record.resource else _place(record) or "-"),
         _why(record),
         ended or "-",
         printable(record.hop),
@@ -191,7 +205,17 @@ def _row(one: Found) -> tuple[str, ...]:
 
 
 def _txn(record: HopRecord) -> str | None:
+    if isinstance(record, KernelRecord):
+        return None
     return record.chain.txn if isinstance(record, DecisionRecord) else record.txn
+
+
+def _place(record: HopRecord) -> str | None:
+    return f"node {record.node}" if isinstance(record, KernelRecord) else record.route
+
+
+def _method(record: HopRecord) -> str:
+    return "" if isinstance(record, KernelRecord) else record.method or ""
 
 
 def _walk(nodes: Iterable[Node]) -> Iterator[Node]:

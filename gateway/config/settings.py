@@ -16,6 +16,7 @@ from gateway.config.consent_settings import Consent
 from gateway.config.federation_settings import FederationSettings
 from gateway.config.issuer_settings import IssuerSettings
 from gateway.config.jwt_svid_settings import JwtSvidSettings
+from gateway.config.kernel_settings import KernelSettings
 from gateway.config.key_settings import Keys
 from gateway.config.limit_settings import LimitSettings
 from gateway.config.problems import Fault
@@ -312,6 +313,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     approvals: ApprovalSettings = ApprovalSettings()
     limits: LimitSettings = LimitSettings()
     quotas: QuotasSection = QuotasSection()
+    kernel: KernelSettings = KernelSettings()
 
     @property
     def sealing_file(self) -> Path | None:

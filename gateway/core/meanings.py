@@ -317,6 +317,19 @@ MEANINGS: dict[str, Meaning] = {
     "client_closed": Meaning(499, "the client closed the connection before the answer ended", ""),
     "lease_ended": Meaning(403, "the stream's token, certificate or chain ended", "open the stream again"),
     "draining": Meaning(503, "the gateway is stopping", "retry; another instance will answer"),
+    "kernel_denied": Meaning(
+        403, "the kernel of the agent's machine refused it", "see the policy named, and hopgate policy compile"
+    ),
+    "kernel_would_deny": Meaning(
+        403,
+        "the kernel of the agent's machine would refuse it, but the class is in audit mode",
+        "mend the policy or the agent before audit is switched off",
+    ),
+    "kernel_events": Meaning(
+        503,
+        "events of a kernel loader have no record of their own, since there were too many or they were lost",
+        "find out what the agent tries so often; see kernel.events_per_second",
+    ),
     "audit_unavailable": Meaning(
         503, "the decision could not be recorded, so nothing was forwarded", "check the audit store"
     ),

@@ -6,7 +6,7 @@ record from a search by editing a column.
 
 from typing import Any
 
-from gateway.core.audit import DecisionRecord, Record, RefusedRecord, Sealed
+from gateway.core.audit import DecisionRecord, KernelRecord, Record, RefusedRecord, Sealed
 
 SEARCHED = (
     "kind",
@@ -43,6 +43,8 @@ def policy_rows(record: Record) -> list[dict[str, Any]]:
 
 def policies_of(record: Record) -> list[str]:
     """Ids of the policies that determined a decision, each once."""
+    if isinstance(record, KernelRecord):
+        return sorted(set(record.policies))
     return sorted({policy.id for policy in record.policies}) if isinstance(record, DecisionRecord) else []
 
 
@@ -53,8 +55,11 @@ def search_columns(record: Record) -> tuple[Any, ...]:
     if isinstance(record, DecisionRecord):
         txn: str | None = record.chain.txn
         verdict: str = record.verdict
+        user = record.user
     elif isinstance(record, RefusedRecord):
-        txn, verdict = record.txn, "refused"
+        txn, verdict, user = record.txn, "refused", record.user
+    elif isinstance(record, KernelRecord):
+        txn, verdict, user = None, record.verdict, None
     else:
         return kind, record.at, hop, *(None,) * (len(SEARCHED) - 3)
     agent, resource = record.agent, record.resource
@@ -66,7 +71,7 @@ def search_columns(record: Record) -> tuple[Any, ...]:
         txn,
         # A SPIFFE ID that isn't registered is searched by itself.
         None if agent is None else agent.name or agent.spiffe_id,
-        record.user,
+        user,
         record.action,
         None if resource is None else resource.type,
         None if resource is None else resource.id,

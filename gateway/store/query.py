@@ -22,10 +22,10 @@ from gateway.core.audit import (
     FactsRecord,
     Fault,
     OutcomeRecord,
-    RefusedRecord,
     Row,
     decode,
 )
+from gateway.core.audit.tree import HopRecord
 from gateway.core.errors import StoreError
 from gateway.core.reasons import Reason
 from gateway.store.audit_rows import SEARCHED, policies_of, search_columns
@@ -51,7 +51,7 @@ class Filters(Struct, frozen=True, kw_only=True):
     action: str | None = None
     resource: str | None = None
     resource_type: str | None = None
-    verdict: Literal["permit", "ask", "deny", "refused"] | None = None
+    verdict: Literal["permit", "ask", "deny", "refused", "would_deny"] | None = None
     since: int | None = None
     until: int | None = None
     trace_id: str | None = None
@@ -64,7 +64,7 @@ class Filters(Struct, frozen=True, kw_only=True):
 class Found(Struct, frozen=True):
     """A decision or refusal, and how the hop ended if that is recorded."""
 
-    record: DecisionRecord | RefusedRecord
+    record: HopRecord
     outcome: OutcomeRecord | None
 
 
@@ -354,9 +354,9 @@ def _bytes(cell: object) -> bytes:
     return cell if isinstance(cell, bytes) else str(cell).encode()
 
 
-def _hop(payload: object) -> DecisionRecord | RefusedRecord:
+def _hop(payload: object) -> HopRecord:
     record = decoded(payload)
-    if not isinstance(record, DecisionRecord | RefusedRecord):
+    if not isinstance(record, HopRecord):
         raise StoreError(Reason.AUDIT_UNAVAILABLE, "a row is indexed as a hop and isn't one; run hopgate audit verify")
     return record
 
@@ -371,5 +371,5 @@ def decoded(payload: object) -> AnyRecord:
         ) from error
 
 
-def _cursor(record: DecisionRecord | RefusedRecord) -> Cursor:
+def _cursor(record: HopRecord) -> Cursor:
     return record.at, record.writer, record.seq

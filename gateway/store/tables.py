@@ -225,3 +225,14 @@ that there is one; ``sealed`` the call's arguments until it is closed."""
 Index("approvals_binding", approvals.c.binding, approvals.c.place)
 Index("approvals_lapses", approvals.c.lapses)
 Index("approvals_ended_at", approvals.c.ended_at)
+
+kernel_nodes = Table(
+    "kernel_nodes",
+    state,
+    Column("node", Text, primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("event_time", BigInteger, nullable=False),
+    Column("event_seq", BigInteger, nullable=False),
+)
+"""``content`` is a digest of the rules without their generation, so that equal rules keep it."""

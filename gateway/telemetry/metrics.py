@@ -20,6 +20,7 @@ from gateway.core.registry import LiveMode
 from gateway.core.usage import KINDS, Kind, Measure
 from gateway.telemetry import semconv
 from gateway.telemetry.decisions import DecisionsCollector
+from gateway.telemetry.kernel_metrics import KernelMetrics
 from gateway.telemetry.policy_metrics import PolicyMetrics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -40,6 +41,7 @@ class Metrics:
         self._traffic()
         self._state()
         self.policies = PolicyMetrics(self._registry)
+        self.kernel = KernelMetrics(self._registry)
         ProcessCollector(registry=self._registry)
         build = Info(semconv.METRIC_BUILD, "version of the running gateway", registry=self._registry)
         build.info({"version": version})

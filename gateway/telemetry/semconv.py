@@ -91,6 +91,11 @@ METRIC_BUNDLE_FAILURES: Final = "hopgate_trust_bundle_failures"
 METRIC_REVOCATIONS: Final = "hopgate_revocations_in_force"
 METRIC_REVOCATION_EPOCH: Final = "hopgate_revocation_epoch"
 METRIC_REVOCATION_FAILURES: Final = "hopgate_revocation_reads_failed"
+METRIC_KERNEL_GENERATION: Final = "hopgate_kernel_generation"
+METRIC_KERNEL_DRIFT: Final = "hopgate_kernel_drift"
+METRIC_KERNEL_PUSHES: Final = "hopgate_kernel_pushes"
+METRIC_KERNEL_EVENTS: Final = "hopgate_kernel_events"
+METRIC_KERNEL_EVENTS_LEFT_OUT: Final = "hopgate_kernel_events_left_out"
 METRIC_BUILD: Final = "hopgate_build"
 
 

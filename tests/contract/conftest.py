@@ -9,11 +9,13 @@ import pytest
 
 from gateway.core.approval_port import Approvals
 from gateway.core.keeping import SealedKeys, TrustBundles, UpstreamTokens
+from gateway.core.kernel.standing import KernelNodes
 from gateway.core.ports import Bindings, Handles, LiveChains, Revocations, SingleUse, TaskOwners, ToolPins
 from gateway.core.versions import PolicyVersions
 from gateway.store.approvals import SqlApprovals
 from gateway.store.bindings import SqlBindings
 from gateway.store.handles import SqlHandles
+from gateway.store.kernel_nodes import SqlKernelNodes
 from gateway.store.live_chains import SqlLiveChains
 from gateway.store.policy_versions import SqlPolicyVersions
 from gateway.store.pulse import Pulse
@@ -54,6 +56,7 @@ class Store:
     trust_bundles: TrustBundles
     policy_versions: PolicyVersions
     approvals: Approvals
+    kernel_nodes: KernelNodes
 
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
@@ -90,6 +93,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> 
                 SqlTrustBundles(engine),
                 versions,
                 SqlApprovals(engine),
+                SqlKernelNodes(engine),
             )
         finally:
             revocations.close()

@@ -18,4 +18,15 @@ def test_every_kind_is_described() -> None:
         for definition in document()["$defs"].values()
         if "kind" in definition.get("properties", {})
     }
-    assert kinds == {"genesis", "checkpoint", "decision", "refused", "outcome", "admin", "consent", "facts", "approval"}
+    assert kinds == {
+        "genesis",
+        "checkpoint",
+        "decision",
+        "refused",
+        "outcome",
+        "admin",
+        "consent",
+        "facts",
+        "approval",
+        "kernel",
+    }

@@ -1,6 +1,6 @@
 """The resources of the admin API, one file each, and the table of all of them."""
 
-from gateway.admin.api import approvals, decisions, limits, policies, publishing, revocations
+from gateway.admin.api import approvals, decisions, kernel, limits, policies, publishing, revocations
 from gateway.admin.endpoint import Endpoint
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -8,6 +8,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *decisions.ENDPOINTS,
     *approvals.ENDPOINTS,
     *limits.ENDPOINTS,
+    *kernel.ENDPOINTS,
     *policies.ENDPOINTS,
     *publishing.ENDPOINTS,
 )

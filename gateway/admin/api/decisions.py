@@ -30,7 +30,7 @@ class DecisionSearch(Struct, frozen=True, forbid_unknown_fields=True):
     action: _Text = None
     resource: _Text = None
     """``ledger/pay``, or ``Tool::"ledger/pay"``."""
-    verdict: Literal["permit", "ask", "deny", "refused"] | None = None
+    verdict: Literal["permit", "ask", "deny", "refused", "would_deny"] | None = None
     since: _Moment = None
     """Unix milliseconds; inclusive."""
     until: _Moment = None

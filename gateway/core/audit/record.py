@@ -335,6 +335,27 @@ class ApprovalRecord(Record, frozen=True, kw_only=True, tag="approval"):
     detail: str = ""
 
 
+class KernelRecord(Record, frozen=True, kw_only=True, tag="kernel"):
+    """The kernel of an agent's machine denied it something; ``would_deny``: its class is in audit mode."""
+
+    verdict: Literal["deny", "would_deny"]
+    reason: Reason
+    node: str
+    agent_class: str
+    agent: Workload | None = None
+    """Known where one agent is registered for the class; the kernel doesn't tell agents of one class apart."""
+    action: str
+    resource: Uid | None = None
+    policies: tuple[str, ...] = ()
+    """The forbid that did it; empty where no permit reaches it."""
+    generation: int = 0
+    """Of the rules on the node."""
+    detail: str = ""
+    left_out: int = 0
+    """So many denials have no record of their own, and this stands for them."""
+    trace_id: str = ""
+
+
 AnyRecord = (
     GenesisRecord
     | CheckpointRecord
@@ -345,6 +366,7 @@ AnyRecord = (
     | ConsentRecord
     | FactsRecord
     | ApprovalRecord
+    | KernelRecord
 )
 
 _ENCODER = msgspec.json.Encoder(order="sorted")

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from gateway.core.audit.record import DecisionRecord, OutcomeRecord, Record, RefusedRecord
+from gateway.core.audit.record import DecisionRecord, KernelRecord, OutcomeRecord, Record, RefusedRecord
 
-HopRecord = DecisionRecord | RefusedRecord
+HopRecord = DecisionRecord | RefusedRecord | KernelRecord
+"""What has a verdict. What the kernel denied is part of no chain."""
 
 
 class Node(Struct, frozen=True):
@@ -30,7 +31,7 @@ def forest(records: Iterable[Record]) -> tuple[Node, ...]:
     for record in records:
         if isinstance(record, OutcomeRecord):
             outcomes[record.hop] = record
-        elif isinstance(record, DecisionRecord | RefusedRecord):
+        elif isinstance(record, HopRecord):
             hops.append(record)
     minters = _minters(hops)
     parents = {hop.id: _parent(hop, minters) for hop in hops}
@@ -59,6 +60,8 @@ def _minters(hops: Iterable[HopRecord]) -> Mapping[str, Sequence[DecisionRecord]
 
 def _parent(hop: HopRecord, minters: Mapping[str, Sequence[DecisionRecord]]) -> DecisionRecord | None:
     """The latest decision before ``hop`` that minted its token, or any other where clocks disagree."""
+    if isinstance(hop, KernelRecord):
+        return None
     presented = hop.chain.parent if isinstance(hop, DecisionRecord) else hop.parent
     others = [minter for minter in minters.get(presented or "", ()) if minter.id != hop.id]
     return max(others, key=lambda minter: (minter.at <= hop.at, minter.at), default=None)
@@ -82,4 +85,4 @@ def _time(node: Node) -> tuple[int, str]:
 def _continues(hop: HopRecord) -> bool:
     if isinstance(hop, DecisionRecord):
         return not hop.chain.root
-    return hop.txn is not None
+    return isinstance(hop, RefusedRecord) and hop.txn is not None

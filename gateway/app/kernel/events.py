@@ -1,0 +1,169 @@
+"""Follows one loader's denials into the audit log: each a record, or one of a number that a record gives.
+
+Where it stopped is kept after the records are durable, so that a kill repeats some and loses none; what a loader had to
+forget meanwhile shows by its numbers, and is recorded as left out. What an event means is ``core.kernel.denials``'s.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from gateway.app.kernel.loader_client import LoaderClient, LoaderError
+from gateway.app.telemetry import Telemetry
+from gateway.core.audit import KernelRecord
+from gateway.core.errors import StoreError
+from gateway.core.kernel.denials import Event, denial_record, left_out_record, read_event
+from gateway.core.kernel.standing import KernelNodes, Mark
+from gateway.core.ports import AuditLog
+from gateway.core.registry import Registry
+
+RETRY_SECONDS = 1.0
+SUM_SECONDS = 1.0
+"""How often what is only counted is recorded, and where it stopped is kept."""
+BATCH = 64
+MOST_WAITING = 1024
+MOST_CLASSES = 64
+OTHER_CLASSES = ""
+TOO_MANY = "more than kernel.events_per_second"
+LOST = "the loader kept no more of them, or was restarted"
+UNWRITTEN = "the audit log could not be written"
+UNREADABLE = "lines of the loader that are no events"
+
+
+class Follower:
+    """One node's events. ``run`` beside everything else."""
+
+    def __init__(
+        self,
+        node: str,
+        client: LoaderClient,
+        nodes: KernelNodes,
+        audit: AuditLog,
+        registry: Callable[[], Registry],
+        telemetry: Telemetry,
+        per_second: int,
+        new_id: Callable[[], str],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._node = node
+        self._client = client
+        self._nodes = nodes
+        self._audit = audit
+        self._registry = registry
+        self._telemetry = telemetry
+        self._per_second = per_second
+        self._new_id = new_id
+        self._clock = clock
+        self._mark: Mark | None = None
+        self._kept: Mark | None = None
+        self._left_out: Counter[tuple[str, str]] = Counter()
+        """By class and cause."""
+        self._second = 0.0
+        self._in_second = 0
+        self._waiting: list[KernelRecord] = []
+        self._failing = False
+        self._keeping = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow())
+            tasks.create_task(self._sum())
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                if self._mark is None:
+                    self._mark = self._kept = await self._nodes.seen(self._node)
+                async with self._client.events() as lines:
+                    self._say("")
+                    async for line in lines:
+                        await self._take(line)
+            except (LoaderError, StoreError) as error:
+                self._say(error.detail)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _sum(self) -> None:
+        while True:
+            await asyncio.sleep(SUM_SECONDS)
+            await self._keep()
+
+    async def _take(self, line: bytes) -> None:
+        event = read_event(line)
+        if event is None:
+            self._leave_out(OTHER_CLASSES, UNREADABLE, 1)
+            return
+        before = self._mark or Mark()
+        if before.covers(event.mark):
+            return
+        # Numbers go up by one; after a restart of the loader they begin at one.
+        missing = event.seq - before.seq - 1 if event.seq > before.seq else event.seq - 1
+        if missing:
+            self._leave_out(OTHER_CLASSES, LOST, missing)
+        self._mark = event.mark
+        if event.verdict is None:
+            self._telemetry.metrics.kernel.event(self._node, "other")
+            self._telemetry.log.warning("kernel loader", node=self._node, said=event.event, detail=event.detail[:200])
+            return
+        if not self._has_room():
+            self._leave_out(event.class_, TOO_MANY, 1)
+            return
+        self._telemetry.metrics.kernel.event(self._node, event.verdict)
+        await self._record(event)
+
+    async def _record(self, event: Event) -> None:
+        self._waiting.append(denial_record(event, self._node, self._registry(), self._new_id()))
+        if len(self._waiting) >= BATCH:
+            await self._keep()
+
+    async def _keep(self) -> None:
+        """Make durable what waits, then where it stopped; on an error both are tried again, and are bounded."""
+        async with self._keeping:
+            try:
+                await self._write()
+            except StoreError as error:
+                self._say(error.detail)
+
+    async def _write(self) -> None:
+        mark, waiting, left_out = self._mark, self._waiting, self._left_out
+        if waiting or left_out:
+            at, registry = int(self._clock() * 1000), self._registry()
+            sums = [
+                left_out_record(self._node, name, registry, count, why, at, self._new_id())
+                for (name, why), count in left_out.items()
+            ]
+            *first, last = [*waiting, *sums]
+            self._waiting, self._left_out = [], Counter()
+            try:
+                await self._audit.append(last, *first)
+            except StoreError:
+                self._waiting, self._left_out = waiting + self._waiting, left_out + self._left_out
+                for record in self._waiting[MOST_WAITING:]:
+                    self._leave_out(record.agent_class, UNWRITTEN, 1)
+                del self._waiting[MOST_WAITING:]
+                raise
+        if mark is not None and mark != self._kept:
+            await self._nodes.saw(self._node, mark)
+            self._kept = mark
+
+    def _leave_out(self, class_name: str, why: str, count: int) -> None:
+        known = {name for name, _ in self._left_out}
+        if class_name not in known and len(known) >= MOST_CLASSES:
+            class_name = OTHER_CLASSES
+        self._left_out[class_name, why] += count
+        self._telemetry.metrics.kernel.left_out(self._node, count)
+
+    def _has_room(self) -> bool:
+        now = time.monotonic()
+        if now - self._second >= 1:
+            self._second, self._in_second = now, 0
+        self._in_second += 1
+        return self._in_second <= self._per_second
+
+    def _say(self, fault: str) -> None:
+        if fault and not self._failing:
+            self._telemetry.log.error("kernel events", node=self._node, detail=fault)
+        elif self._failing and not fault:
+            self._telemetry.log.info("kernel events", node=self._node, detail="ok")
+        self._failing = bool(fault)
