@@ -11,6 +11,7 @@ from gateway.admin.approval_page import ApprovalPage
 from gateway.admin.desk import Desk
 from gateway.admin.edition import AdminEdition
 from gateway.admin.endpoint import Office
+from gateway.admin.incoming import Incoming, Integration
 from gateway.admin.policies import PolicyDesk
 from gateway.admin.server import AdminListener, SocketTakenError
 from gateway.app.identity import Identity
@@ -20,6 +21,7 @@ from gateway.app.revoking import Revoking
 from gateway.app.telemetry import Telemetry
 from gateway.config.settings import Settings
 from gateway.core.administration import Principal
+from gateway.core.letters import Letters
 from gateway.core.model import User
 from gateway.core.revocation import Key, keys_of_agent
 from gateway.identity.jwks import Keys
@@ -60,6 +62,8 @@ async def administer(
     revoking: Revoking,
     policies: PolicyDesk,
     identity: Identity,
+    letters: Letters,
+    integrations: Callable[[str], Integration | None],
     telemetry: Telemetry,
     stack: AsyncExitStack,
 ) -> int | None:
@@ -68,7 +72,8 @@ async def administer(
     Raises:
         PartError: the port or the socket can't be bound.
     """
-    desk = Desk(_office(settings, edition, gate, revoking, policies, telemetry), ENDPOINTS)
+    office = _office(settings, edition, gate, revoking, policies, letters, telemetry)
+    desk = Desk(office, ENDPOINTS)
     own, path = AdminListener(desk.handle), settings.admin_socket
     stack.push_async_callback(own.stop)
     try:
@@ -81,7 +86,9 @@ async def administer(
     admin = settings.listen.admin
     if admin is None:
         return None
-    listener = AdminListener(ApprovalPage(edition, desk.handle).handle)
+    page = ApprovalPage(edition, desk.handle)
+    incoming = Incoming(office, integrations, gate.single_use, desk.handle, page.handle)
+    listener = AdminListener(incoming.handle)
     stack.push_async_callback(listener.stop)
     try:
         return await listener.start(admin.host, admin.port, identity.admin.context, identity.admin.peer_of)
@@ -95,6 +102,7 @@ def _office(
     gate: Gate,
     revoking: Revoking,
     policies: PolicyDesk,
+    letters: Letters,
     telemetry: Telemetry,
 ) -> Office:
     async def check_revoked(principal: Principal) -> None:
@@ -111,6 +119,7 @@ def _office(
         policies=policies,
         approvals=gate.approvals,
         wake=gate.waiters.wake,
+        letters=letters,
         sealer=gate.sealer,
         metrics=telemetry.metrics,
         log=telemetry.log,

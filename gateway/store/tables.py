@@ -225,3 +225,24 @@ that there is one; ``sealed`` the call's arguments until it is closed."""
 Index("approvals_binding", approvals.c.binding, approvals.c.place)
 Index("approvals_lapses", approvals.c.lapses)
 Index("approvals_ended_at", approvals.c.ended_at)
+
+webhook_letters = Table(
+    "webhook_letters",
+    state,
+    Column("place", _ENTRY, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("target", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("approval", Text, nullable=False),
+    Column("notice", LargeBinary, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Column("give_up", BigInteger, nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("standing", Text, nullable=False),
+    Column("last_at", BigInteger),
+    Column("detail", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""What webhooks are told, one row for each event and target, written with the change that it tells of."""
+Index("webhook_letters_due", webhook_letters.c.standing, webhook_letters.c.due)
