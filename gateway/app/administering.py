@@ -1,7 +1,7 @@
 """The admin API of one process: its edition, its parts, and its ways in."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
 import msgspec
@@ -21,9 +21,11 @@ from gateway.app.revoking import Revoking
 from gateway.app.telemetry import Telemetry
 from gateway.config.settings import Settings
 from gateway.core.administration import Principal
+from gateway.core.approval import Approval, as_of
 from gateway.core.letters import Letters
 from gateway.core.model import User
 from gateway.core.revocation import Key, keys_of_agent
+from gateway.identity.approval_links import is_signed
 from gateway.identity.jwks import Keys
 from gateway.identity.tokens import OwnIssuer, TokenVerifier, TrustedIssuer
 from gateway.protocols.http_head import Allowed
@@ -86,7 +88,15 @@ async def administer(
     admin = settings.listen.admin
     if admin is None:
         return None
-    page = ApprovalPage(edition, desk.handle)
+
+    async def shown(name: str, query: Mapping[str, str]) -> Approval | None:
+        now = int(gate.clock() * 1000)
+        if not is_signed(name, query, gate.digest_key, now // 1000):
+            return None
+        kept = await gate.approvals.find(name)
+        return None if kept is None else as_of(kept.approval, now)
+
+    page = ApprovalPage(edition, shown, desk.handle)
     incoming = Incoming(office, integrations, gate.single_use, desk.handle, page.handle)
     listener = AdminListener(incoming.handle)
     stack.push_async_callback(listener.stop)

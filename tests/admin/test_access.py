@@ -83,7 +83,11 @@ async def test_without_a_role_every_endpoint_is_403_and_recorded(desk: Desk) -> 
     [
         (
             "viewer",
-            {f"GET {each.path}" for each in ENDPOINTS if each.method == "GET" and "decisions" not in each.path},
+            {
+                f"GET {each.path}"
+                for each in ENDPOINTS
+                if each.method == "GET" and not {"decisions", "webhooks"} & {*each.path.split("/")}
+            },
         ),
         ("auditor", {f"{each.method} {each.path}" for each in ENDPOINTS if not each.writes}),
         (

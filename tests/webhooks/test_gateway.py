@@ -57,6 +57,11 @@ async def test_people_are_told_and_what_is_shown_opens_a_page(tmp_path: Path) ->
         async with people.desk.person(None) as http:
             page = await http.get(told["url"])
             assert page.status_code == 200
+            assert "ledger/pay" in page.text
+            # A link for another approval, a longer time or without its signature opens what anybody sees.
+            until = str(told["decide_by"])
+            for other in (told["url"].partition("?")[0], told["url"].replace(until, until + "0"), told["url"] + "0"):
+                assert "ledger/pay" not in (await http.get(other)).text
             assert (await http.post(told["url"])).status_code == 405
             assert "acme" not in page.text
 
