@@ -17,6 +17,7 @@ from gateway.config.registry_file import RegistryFile  # noqa: E402
 from gateway.config.settings import Settings  # noqa: E402
 from gateway.core.audit.schema import document as audit_document  # noqa: E402
 from gateway.core.kernel.rules import document as kernel_document  # noqa: E402
+from gateway.core.letters import Notice  # noqa: E402
 from gateway.core.reasons import Reason  # noqa: E402
 
 Schema = Mapping[str, Any]
@@ -132,6 +133,11 @@ def kernel_schema() -> str:
     return json.dumps(kernel_document(), indent=2, ensure_ascii=False) + "\n"
 
 
+def webhook_schema() -> str:
+    """``schemas/webhook.schema.json``."""
+    return _schema(Notice, "Hopgate webhook")
+
+
 def openapi() -> str:
     """``schemas/openapi.json``."""
     return json.dumps(openapi_document(ENDPOINTS), indent=2, ensure_ascii=False) + "\n"
@@ -142,6 +148,7 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "schemas/registry.schema.json": registry_schema,
     "schemas/audit.schema.json": audit_schema,
     "schemas/kernel.schema.json": kernel_schema,
+    "schemas/webhook.schema.json": webhook_schema,
     "schemas/openapi.json": openapi,
     "docs/CONFIGURATION.md": configuration,
     "docs/REASONS.md": reasons,

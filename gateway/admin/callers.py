@@ -35,6 +35,8 @@ async def caller_of(request: AdminRequest, headers: Mapping[str, str], edition: 
     if request.socket is not None:
         peer = request.socket
         return Known(AdminCaller(id=f"socket:{peer.uid}", via="socket", name=peer.name, process=peer.process), None)
+    if request.vouched is not None:
+        return Known(*request.vouched)
     authorization = headers.get("authorization")
     if authorization is not None:
         user = await _person(authorization, edition, now, request.peer)

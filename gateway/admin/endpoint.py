@@ -15,6 +15,7 @@ from gateway.admin.policies import PolicyDesk
 from gateway.core.administration import Principal, Question
 from gateway.core.approval_port import Approvals
 from gateway.core.audit import AdminCaller
+from gateway.core.letters import Letters
 from gateway.core.metering import Standing
 from gateway.core.ports import AuditLog, Revocations, Sealer
 from gateway.core.usage import Kind
@@ -43,6 +44,8 @@ class Office(NamedTuple):
     approvals: Approvals
     wake: Callable[[str], None]
     """Tells the calls that are held for an approval that it was decided."""
+    letters: Letters
+    """The outbox of webhooks."""
     sealer: Sealer
     metrics: Metrics
     log: FilteringBoundLogger

@@ -9,9 +9,10 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
+from gateway.core.audit import AdminCaller
 from gateway.core.errors import HopError
 from gateway.core.limits import Limits
-from gateway.core.model import Peer
+from gateway.core.model import Peer, User
 from gateway.core.reasons import Reason
 from gateway.protocols.base import JSON
 from gateway.protocols.jsonrpc import parse_json
@@ -52,6 +53,8 @@ class AdminRequest(Struct, frozen=True):
     socket: SocketPeer | None
     read_body: Callable[[int, float], Awaitable[bytes]]
     """``(most bytes, most seconds)`` → body; raises HopError."""
+    vouched: tuple[AdminCaller, User] | None = None
+    """Whose word it is, where a verified integration said so; never read from the request."""
 
 
 class AdminAnswer(Struct, frozen=True):

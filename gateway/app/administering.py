@@ -1,7 +1,7 @@
 """The admin API of one process: its edition, its parts, and its ways in."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
 import msgspec
@@ -11,6 +11,7 @@ from gateway.admin.approval_page import ApprovalPage
 from gateway.admin.desk import Desk
 from gateway.admin.edition import AdminEdition
 from gateway.admin.endpoint import Office
+from gateway.admin.incoming import Incoming, Integration
 from gateway.admin.kernel import KernelDesk
 from gateway.admin.policies import PolicyDesk
 from gateway.admin.server import AdminListener, SocketTakenError
@@ -21,8 +22,11 @@ from gateway.app.revoking import Revoking
 from gateway.app.telemetry import Telemetry
 from gateway.config.settings import Settings
 from gateway.core.administration import Principal
+from gateway.core.approval import Approval, as_of
+from gateway.core.letters import Letters
 from gateway.core.model import User
 from gateway.core.revocation import Key, keys_of_agent
+from gateway.identity.approval_links import is_signed
 from gateway.identity.jwks import Keys
 from gateway.identity.tokens import OwnIssuer, TokenVerifier, TrustedIssuer
 from gateway.protocols.http_head import Allowed
@@ -62,6 +66,8 @@ async def administer(
     policies: PolicyDesk,
     kernel: KernelDesk,
     identity: Identity,
+    letters: Letters,
+    integrations: Callable[[str], Integration | None],
     telemetry: Telemetry,
     stack: AsyncExitStack,
 ) -> int | None:
@@ -70,7 +76,8 @@ async def administer(
     Raises:
         PartError: the port or the socket can't be bound.
     """
-    desk = Desk(_office(settings, edition, gate, revoking, policies, kernel, telemetry), ENDPOINTS)
+    office = _office(settings, edition, gate, revoking, policies, kernel, letters, telemetry)
+    desk = Desk(office, ENDPOINTS)
     own, path = AdminListener(desk.handle), settings.admin_socket
     stack.push_async_callback(own.stop)
     try:
@@ -83,7 +90,17 @@ async def administer(
     admin = settings.listen.admin
     if admin is None:
         return None
-    listener = AdminListener(ApprovalPage(edition, desk.handle).handle)
+
+    async def shown(name: str, query: Mapping[str, str]) -> Approval | None:
+        now = int(gate.clock() * 1000)
+        if not is_signed(name, query, gate.digest_key, now // 1000):
+            return None
+        kept = await gate.approvals.find(name)
+        return None if kept is None else as_of(kept.approval, now)
+
+    page = ApprovalPage(edition, shown, desk.handle)
+    incoming = Incoming(office, integrations, gate.single_use, desk.handle, page.handle)
+    listener = AdminListener(incoming.handle)
     stack.push_async_callback(listener.stop)
     try:
         return await listener.start(admin.host, admin.port, identity.admin.context, identity.admin.peer_of)
@@ -98,6 +115,7 @@ def _office(
     revoking: Revoking,
     policies: PolicyDesk,
     kernel: KernelDesk,
+    letters: Letters,
     telemetry: Telemetry,
 ) -> Office:
     async def check_revoked(principal: Principal) -> None:
@@ -115,6 +133,7 @@ def _office(
         kernel=kernel,
         approvals=gate.approvals,
         wake=gate.waiters.wake,
+        letters=letters,
         sealer=gate.sealer,
         metrics=telemetry.metrics,
         log=telemetry.log,

@@ -12,6 +12,7 @@ from gateway.app.identity import Identity
 from gateway.app.ids import new_id
 from gateway.app.parts import sealing_secret
 from gateway.app.telemetry import Telemetry
+from gateway.app.telling import telling
 from gateway.app.third_parties import third_parties
 from gateway.config.settings import Settings
 from gateway.core.metering import Metering
@@ -78,7 +79,7 @@ async def new_gate(
         handles=SqlHandles(state),
         single_use=SqlSingleUse(state),
         tasks=SqlTaskOwners(state),
-        approvals=SqlApprovals(state),
+        approvals=SqlApprovals(state, telling(lambda: editions.published.loaded.settings, time.time)),
         pins=SqlToolPins(state),
         revoked=shared.revoked,
         metering=metering,

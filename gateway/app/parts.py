@@ -12,6 +12,7 @@ from ssl import SSLContext
 from urllib.parse import urlsplit
 
 from gateway.app.peers import assertions_of, check_bundles
+from gateway.app.webhook_keys import check_webhooks
 from gateway.config.issuer_settings import IssuerSettings
 from gateway.config.jwt_svid_settings import JwtSvidSettings
 from gateway.config.problems import Problem, Problems
@@ -36,6 +37,7 @@ from gateway.identity.seal import MIN_SECRET_BYTES, digest_key
 from gateway.identity.signer import Signer, generate_key_pem, load_signer
 from gateway.identity.signing_key import SigningKeyError
 from gateway.identity.tokens import TrustedIssuer
+from gateway.identity.webhook_signatures import WebhookKeyError
 from gateway.proxy.webhook_client import Webhooks
 from gateway.publish import Published, compile_kept, load_typed
 
@@ -78,6 +80,7 @@ def check(published: Published, path: Path, environ: Mapping[str, str], now: flo
         parts.append(("identity.jwt_svid", lambda: authorities_of(jwt_svid)))
     if settings.keys.signing.source == "file" and not settings.keys.signing.generate:
         parts.append(("keys.signing", lambda: signer_of(settings, environ)))
+    parts.append(("webhooks", lambda: check_webhook_keys(settings, environ)))
     if settings.keys.sealing is not None:
         parts.append(("keys.sealing", lambda: sealing_secret(settings, environ)))
     for key, make in parts:
@@ -202,6 +205,12 @@ def webhooks_of(settings: Settings, limits: Limits) -> Webhooks:
     return Webhooks(context, tuple(map(ip_network, settings.webhooks.networks)), limits)
 
 
+def check_webhook_keys(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Whether the keys of webhooks can be used."""
+    with _named("webhooks"):
+        check_webhooks(settings, environ)
+
+
 def third_party_contexts(registry: Registry) -> Mapping[str | None, SSLContext]:
     """TLS towards third parties' servers, by ``ca_file``."""
     found: dict[str | None, SSLContext] = {}
@@ -276,7 +285,7 @@ def _issuer(settings: IssuerSettings, *, loopback_http: bool) -> Issuer:
 def _named(setting: str) -> Iterator[None]:
     try:
         yield
-    except (MaterialError, SigningKeyError, SecretError, DocumentError, CardError) as error:
+    except (MaterialError, SigningKeyError, SecretError, DocumentError, CardError, WebhookKeyError) as error:
         raise PartError(f"{setting}: {error}") from None
     except OSError as error:
         raise PartError(f"{setting}: {error.filename}: {(error.strerror or 'unknown cause').lower()}") from None

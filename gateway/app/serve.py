@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.admin.incoming import Integration
 from gateway.app.administering import administer
 from gateway.app.approvals import follow_approvals
 from gateway.app.approving import sweep
@@ -21,15 +22,17 @@ from gateway.app.bundles import Bundles
 from gateway.app.editions import Editions, decide_timed, end_unvouched
 from gateway.app.gate import Shared, new_gate
 from gateway.app.identity import STARTING, Identity, Standing
+from gateway.app.integrations import integration_of
 from gateway.app.jwt_svids import JwtAuthorities
 from gateway.app.kernel.half import KernelHalf
 from gateway.app.listeners import Ports, new_listeners, start
-from gateway.app.parts import PartError, check_bundle_files
+from gateway.app.parts import PartError, check_bundle_files, check_webhook_keys
 from gateway.app.policies import Policies
 from gateway.app.recounting import recount
 from gateway.app.revoking import Revoking
 from gateway.app.signing import Signing
 from gateway.app.telemetry import Telemetry, open_telemetry
+from gateway.app.telling import Sender, TellingOffice
 from gateway.config.settings import Settings
 from gateway.config.watcher import changes
 from gateway.core.audit import CheckpointRecord, encode
@@ -43,6 +46,7 @@ from gateway.publish import Published
 from gateway.store.audit import SqlAuditLog
 from gateway.store.audit_file import AuditFile
 from gateway.store.checkpoint_key import load_or_create
+from gateway.store.letters import SqlLetters
 from gateway.store.policy_versions import SqlPolicyVersions
 from gateway.store.pulse import Pulse
 from gateway.store.revocations import SqlRevocations
@@ -89,6 +93,8 @@ async def serve(
         authorities.start()
         shared = Shared(state, pulse, revoking.revoked, authorities.verifier)
         gate = await new_gate(editions, identity, environ, audit, shared, telemetry, stack)
+        check_webhook_keys(settings, environ)
+        letters = SqlLetters(state)
         policies = await _policies(settings, state, editions, gate, environ, telemetry, stack)
         kernel = KernelHalf(
             settings,
@@ -104,8 +110,22 @@ async def serve(
             lambda: watch.readiness(editions, bundles, revoking.revoked, kernel), telemetry.metrics.render
         )
         ports = await start(settings, listeners, health, stack)
+
+        def integrations(name: str) -> Integration | None:
+            return integration_of(editions.published.loaded.settings, name, environ)
+
         admin = await administer(
-            settings, lambda: editions.admin, gate, revoking, policies, kernel, identity, telemetry, stack
+            settings,
+            lambda: editions.admin,
+            gate,
+            revoking,
+            policies,
+            kernel,
+            identity,
+            letters,
+            integrations,
+            telemetry,
+            stack,
         )
         ports = msgspec.structs.replace(ports, admin=admin)
         async with asyncio.TaskGroup() as tasks:
@@ -113,6 +133,7 @@ async def serve(
                 tasks.create_task(audit.run()),
                 tasks.create_task(pulse.run()),
                 tasks.create_task(sweep(gate, telemetry)),
+                tasks.create_task(_sender(editions, gate, letters, environ, telemetry).run()),
                 tasks.create_task(recount(settings.store.url, telemetry)),
                 tasks.create_task(identity.run(lambda: end_unvouched(gate))),
                 tasks.create_task(bundles.run()),
@@ -135,6 +156,24 @@ async def serve(
             await asyncio.gather(*(listener.stop() for listener in listeners.values()))
             for task in running:
                 task.cancel()
+
+
+def _sender(
+    editions: Editions, gate: Gate, letters: SqlLetters, environ: Mapping[str, str], telemetry: Telemetry
+) -> Sender:
+    office = TellingOffice(
+        letters=letters,
+        approvals=gate.approvals,
+        settings=lambda: editions.published.loaded.settings,
+        client=lambda: editions.current.webhooks,
+        link_base=lambda: editions.current.approvals.url,
+        link_key=gate.digest_key,
+        environ=environ,
+        clock=time.time,
+        metrics=telemetry.metrics.webhooks,
+        log=telemetry.log,
+    )
+    return Sender(office)
 
 
 async def _watch_time(editions: Editions, gate: Gate) -> None:

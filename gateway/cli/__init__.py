@@ -12,6 +12,7 @@ from gateway.cli.revoke import revocations, revoke
 from gateway.cli.serve import check, serve
 from gateway.cli.tools import tools
 from gateway.cli.upstream_tokens import upstream_tokens
+from gateway.cli.webhooks import webhooks
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,3 +32,4 @@ main.add_command(keys)
 main.add_command(kernel)
 main.add_command(policy)
 main.add_command(upstream_tokens)
+main.add_command(webhooks)

@@ -23,13 +23,13 @@ from gateway.config.problems import Fault
 from gateway.config.publishing_settings import Publishing
 from gateway.config.quota_settings import QuotasSection
 from gateway.config.section import Section
+from gateway.config.webhook_settings import Webhooks
 from gateway.config.words import (
     FilePath,
     FolderPath,
     HostHeader,
     Label,
     Name,
-    Network,
     NewPath,
     OriginUrl,
     SecretReference,
@@ -264,17 +264,6 @@ class Telemetry(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="Least severe level that is logged.")
     ] = "info"
-
-
-class Webhooks(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where A2A push notifications may be delivered: by https to public addresses, and what is named here."""
-
-    networks: Annotated[
-        tuple[Network, ...], Meta(description="Networks (CIDR) of webhooks that have no public address.")
-    ] = ()
-    ca_file: Annotated[
-        FilePath | None, Meta(description="PEM certificates trusted for webhooks' TLS, in place of the system's.")
-    ] = None
 
 
 class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

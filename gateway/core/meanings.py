@@ -180,6 +180,19 @@ MEANINGS: dict[str, Meaning] = {
         429, "the caller has as many approvals waiting as it may have", "wait for a decision, or cancel one"
     ),
     "own_approval": Meaning(403, "nobody approves a call that is made for them", "ask another member of the group"),
+    "webhook_signature": Meaning(
+        401,
+        "the webhook is not signed by a key of its integration, or not at this time",
+        "check the integration's secrets, its clock, and that nothing changes the body on its way",
+    ),
+    "webhook_replayed": Meaning(
+        409, "the same webhook came before", "sign each attempt anew, with the same id and the time of the attempt"
+    ),
+    "webhook_person": Meaning(
+        403,
+        "the integration names nobody that it is configured to speak for",
+        "add the person to the integration's people, and to the registry",
+    ),
     "not_approver": Meaning(
         403, "the caller is in none of the groups that may decide now", "ask a member of the approval's groups"
     ),

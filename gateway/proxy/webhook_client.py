@@ -1,4 +1,4 @@
-"""Requests to clients' webhooks: the one place where the gateway goes to an address that a client chose.
+"""Requests to webhooks: the one place where the gateway goes to an address that a client, or a setting, chose.
 
 https only, no redirects, no proxies, and only public addresses besides the configured networks. Addresses are
 checked where the connection resolves them, so that a name can't lead elsewhere after the check (DNS rebinding).
@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from ssl import SSLContext
+from typing import NamedTuple
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -33,6 +34,13 @@ stand for an IPv4 address that may be anywhere."""
 
 class TargetError(Exception):
     """A webhook may not be asked. The text names the cause, and never the address that a name resolved to."""
+
+
+class Answered(NamedTuple):
+    """What a webhook said."""
+
+    status: int
+    retry_after: str | None
 
 
 def may_reach(address: str, networks: Sequence[Network]) -> bool:
@@ -101,12 +109,26 @@ class Webhooks:
             target = self._target(url)
         except TargetError as error:
             raise HopError(Reason.MESSAGE_INVALID, f"the webhook may not be asked: {error}") from None
+        answer = await self._posted(target, headers, body, self._limits.answer_seconds)
+        if not 200 <= answer.status < 300:
+            raise UpstreamError(Reason.UPSTREAM_STATUS, f"the webhook answered {answer.status}")
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Answered:
+        """Send what the gateway itself has to tell to a configured target, within ``seconds``.
+
+        Raises:
+            UpstreamError: it did not get there, or was not answered.
+            TargetError: the target may not be asked.
+        """
+        return await self._posted(self._target(url), headers, body, seconds)
+
+    async def _posted(self, target: URL, headers: Mapping[str, str], body: bytes, seconds: float) -> Answered:
         connector = aiohttp.TCPConnector(
             ssl=self._context, resolver=CheckedResolver(self._networks), use_dns_cache=False
         )
         with translated():
             async with (
-                asyncio.timeout(self._limits.answer_seconds),
+                asyncio.timeout(seconds),
                 aiohttp.ClientSession(
                     connector=connector,
                     cookie_jar=aiohttp.DummyCookieJar(),
@@ -116,8 +138,8 @@ class Webhooks:
                 ) as session,
                 session.post(target, data=body, headers=headers, allow_redirects=False) as response,
             ):
-                if not 200 <= response.status < 300:
-                    raise UpstreamError(Reason.UPSTREAM_STATUS, f"the webhook answered {response.status}")
+                # The body is nobody's: however large it is, the connection is closed on it.
+                return Answered(response.status, response.headers.get("Retry-After"))
 
     def _target(self, url: str) -> URL:
         try:

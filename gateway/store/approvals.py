@@ -1,9 +1,10 @@
 """Approvals in the state database. Fulfils ``core.approval_port.Approvals``; can't open the sealed arguments.
 
-Every change is a compare-and-set on the version. Doesn't know what may follow what: ``core.approval`` does.
+Every change is a compare-and-set on the version, and what webhooks are told of it is written in its transaction.
+Doesn't know what may follow what: ``core.approval`` does; or what is told of it: ``core.letters`` does.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -13,18 +14,27 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.core.approval import Approval, State
 from gateway.core.approval_port import KeptApproval
+from gateway.core.letters import Letter
+from gateway.store import letters
 from gateway.store.state import transaction
 from gateway.store.tables import approvals as table
 
 _DECODER = msgspec.json.Decoder(Approval)
 _COLUMNS = (table.c.document, table.c.sealed, table.c.place)
+Telling = Callable[[Approval | None, Approval], Sequence[Letter]]
+"""What is told of a change from the first to the second; None where it was asked for."""
+
+
+def _nobody(before: Approval | None, after: Approval) -> Sequence[Letter]:
+    return ()
 
 
 class SqlApprovals:
     """Approvals shared by all processes of a deployment."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, telling: Telling = _nobody) -> None:
         self._engine = engine
+        self._telling = telling
 
     async def ask(self, approval: Approval, sealed: str, most: int) -> KeptApproval | None:
         """The open approval of the binding: this one, or one that was there. None: the asker has ``most`` already.
@@ -47,6 +57,7 @@ class SqlApprovals:
                 if (await connection.execute(waiting)).scalar_one() >= most:
                     return None
                 await connection.execute(insert(table).values(row).on_conflict_do_nothing())
+                await letters.post(connection, self._telling(None, approval))
                 found = (await connection.execute(opened)).one()
         return _kept(found)
 
@@ -77,6 +88,8 @@ class SqlApprovals:
         changes = _changing(after) | ({} if after.is_open else {"sealed": None})
         async with transaction(self._engine) as connection:
             changed = await connection.execute(update(table).where(same).values(**changes))
+            if changed.rowcount:
+                await letters.post(connection, self._telling(before, after))
         return bool(changed.rowcount)
 
     async def page(self, states: Collection[State], before: int | None, limit: int) -> tuple[KeptApproval, ...]:

@@ -236,3 +236,24 @@ kernel_nodes = Table(
     Column("event_seq", BigInteger, nullable=False),
 )
 """``content`` is a digest of the rules without their generation, so that equal rules keep it."""
+
+webhook_letters = Table(
+    "webhook_letters",
+    state,
+    Column("place", _ENTRY, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("target", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("approval", Text, nullable=False),
+    Column("notice", LargeBinary, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Column("give_up", BigInteger, nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("standing", Text, nullable=False),
+    Column("last_at", BigInteger),
+    Column("detail", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""What webhooks are told, one row for each event and target, written with the change that it tells of."""
+Index("webhook_letters_due", webhook_letters.c.standing, webhook_letters.c.due)

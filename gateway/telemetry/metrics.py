@@ -22,6 +22,7 @@ from gateway.telemetry import semconv
 from gateway.telemetry.decisions import DecisionsCollector
 from gateway.telemetry.kernel_metrics import KernelMetrics
 from gateway.telemetry.policy_metrics import PolicyMetrics
+from gateway.telemetry.webhook_metrics import WebhookMetrics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -42,6 +43,7 @@ class Metrics:
         self._state()
         self.policies = PolicyMetrics(self._registry)
         self.kernel = KernelMetrics(self._registry)
+        self.webhooks = WebhookMetrics(self._registry)
         ProcessCollector(registry=self._registry)
         build = Info(semconv.METRIC_BUILD, "version of the running gateway", registry=self._registry)
         build.info({"version": version})

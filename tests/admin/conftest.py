@@ -64,7 +64,7 @@ class Desk:
 def configure(company: Company) -> Company:
     """``company`` with an admin API and the shipped admin policies."""
     company.settings["listen"]["admin"] = {"port": free_port(), "issuers": ["corp"], "audience": AUDIENCE}
-    for file in ("roles", "approvals"):
+    for file in ("roles", "approvals", "webhooks"):
         company.policies[f"admin/{file}.cedar"] = (ROOT / f"policies/admin/{file}.cedar").read_text()
     company.registry["agents"]["outsider"]["groups"] = ["hopgate-responders"]
     return company

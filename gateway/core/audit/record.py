@@ -267,10 +267,10 @@ class AdminCaller(Struct, frozen=True, kw_only=True):
 
     id: str
     """``<idp>|<subject>``, an agent's SPIFFE ID, or ``socket:<uid>``."""
-    via: Literal["oidc", "mtls", "socket"]
+    via: Literal["oidc", "mtls", "socket", "webhook"]
     """``socket`` is the override on the gateway's host: no policy was asked."""
     name: str | None = None
-    """Registered agent name; the system's name of the user on a socket."""
+    """Registered agent name; the system's name of the user on a socket; the integration that vouches by webhook."""
     roles: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     x5t: str | None = None

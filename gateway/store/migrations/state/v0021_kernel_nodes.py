@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "state_0021"
-down_revision = "state_0014"
+down_revision = "state_0015"
 
 
 def upgrade() -> None:
