@@ -13,10 +13,14 @@ from pathlib import Path
 import pytest
 
 import gateway
+from gateway.admin.approval_page import _ID
+from gateway.admin.incoming import _ID as _NONCE
+from gateway.admin.incoming import _SLACK, _STANDARD
 from gateway.core.policy.evaluate import _CULPRIT
 from gateway.identity.authorization_server import _ERROR_CODE, _SENDABLE
 from gateway.protocols.base import accepts
 from gateway.protocols.mcp.envelope import MOST_TRACE_CHARS
+from gateway.protocols.notices.teams import _MARKS
 from gateway.proxy.consent_pages import _BROWSER, _CODE, _ERROR
 from gateway.proxy.locate import QUERY_CHARS, split_target
 from gateway.telemetry.redaction import MOST_CHARACTERS, redact
@@ -24,12 +28,14 @@ from gateway.telemetry.traces import remote_context
 
 ROOT = Path(str(gateway.__file__)).parent
 CALLERS = {
-    "core/policy/evaluate.py", "identity/authorization_server.py", "proxy/consent_pages.py", "telemetry/redaction.py",
+    "admin/approval_page.py", "admin/incoming.py", "core/policy/evaluate.py", "identity/authorization_server.py", "proxy/consent_pages.py", "protocols/notices/teams.py",
+    "telemetry/redaction.py",
 }  # fmt: skip
 """May meet a caller's text: in Cedar's messages, in the log, of a browser; or that of a third party's server."""
 OPERATORS = {
     "cli/audit.py", "cli/policy/new.py", "config/input_schema.py", "config/problems.py", "config/rules.py",
-    "config/secret_references.py", "config/typed_reader.py", "config/yaml_source.py", "core/policy/load_rules.py",
+    "config/secret_references.py", "config/typed_reader.py", "config/yaml_source.py", "core/kernel/compile.py",
+    "core/kernel/ground.py", "core/kernel/hosts.py", "core/policy/load_rules.py",
     "core/policy/source.py", "core/policy/syntax_errors.py", "core/policy/validate.py", "core/revocation.py",
     "proxy/dispatch.py",
 }  # fmt: skip
@@ -94,6 +100,11 @@ READERS: dict[str, tuple[Callable[[str], object], int]] = {
     ),
     "Accept": (lambda text: accepts({"accept": text}, "application/json"), 65_536),
     "a path": (lambda text: split_target(f"/{text}"), 65_536),
+    "a link's approval": (lambda text: _ID.fullmatch(text), 65_536),
+    "a letter's path": (lambda text: _STANDARD.fullmatch(f"/webhooks/approvals/{text}"), 65_536),
+    "a letter's id": (lambda text: _NONCE.fullmatch(text), 65_536),
+    "Slack's path": (lambda text: _SLACK.fullmatch(f"/webhooks/slack/{text}"), 65_536),
+    "a card's text": (lambda text: _MARKS.sub("x", text), 65_536),
     "a browser's cookie": (lambda text: _BROWSER.fullmatch(text), 65_536),
     "a browser's code": (lambda text: _CODE.fullmatch(text), 65_536),
     "a browser's error": (lambda text: _ERROR.fullmatch(text), 65_536),
