@@ -28,8 +28,8 @@ from gateway.telemetry.traces import remote_context
 
 ROOT = Path(str(gateway.__file__)).parent
 CALLERS = {
-    "admin/approval_page.py", "admin/incoming.py", "core/policy/evaluate.py", "identity/authorization_server.py", "proxy/consent_pages.py", "protocols/notices/teams.py",
-    "telemetry/redaction.py",
+    "admin/approval_page.py", "admin/incoming.py", "core/policy/evaluate.py", "identity/authorization_server.py",
+    "proxy/consent_pages.py", "protocols/notices/teams.py", "telemetry/redaction.py",
 }  # fmt: skip
 """May meet a caller's text: in Cedar's messages, in the log, of a browser; or that of a third party's server."""
 OPERATORS = {
