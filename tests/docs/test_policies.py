@@ -52,3 +52,14 @@ def test_every_answer_is_as_printed(tmp_path: Path) -> None:
         with chdir(company.directory):
             found = CliRunner().invoke(main, shlex.split(command)[1:], env={"HOPGATE_CONFIG": str(company.config)})
         assert is_as_printed(expected, found.output), f"$ {command}\n{found.output}"
+
+
+def test_alternatives_are_told_as_printed(tmp_path: Path) -> None:
+    company = Company(tmp_path)
+    company.write()
+    policy, told = (PAGE.split(f"```{kind}\n")[1].split("```")[0] for kind in ("cedar", "text"))
+    (company.directory / "policies/platform/choice.cedar").write_text(policy)
+    command = next(command for command, _ in steps(PAGE) if "--agent auditor" in command)
+    with chdir(company.directory):
+        found = CliRunner().invoke(main, shlex.split(command)[1:], env={"HOPGATE_CONFIG": str(company.config)})
+    assert told in found.output

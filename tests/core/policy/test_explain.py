@@ -52,7 +52,7 @@ def test_missions_policy_for_a_medium_risk_agent(kit, firm):
         ("!(context has user)", "context has user, needs to be without"),
         (
             '!(principal.capabilities.contains("finance"))',
-            'condition not satisfied: !principal.capabilities.contains("finance")',
+            'principal.capabilities is ["finance"], needs not to contain "finance"',
         ),
         ('principal.capabilities.contains("audit")', 'principal.capabilities is ["finance"], needs to contain "audit"'),
         (
@@ -61,12 +61,96 @@ def test_missions_policy_for_a_medium_risk_agent(kit, firm):
         ),
         (
             "context.reentry || principal.entry_point",
-            "condition not satisfied: context.reentry || principal.entry_point",
+            "needs context.reentry true (is false), or principal.entry_point true (is false)",
+        ),
+        (
+            'principal.risk_level == "high" || principal.team == Team::"platform"',
+            'needs principal.risk_level "high" (is "low"), or principal.team Team::"platform" (is Team::"finance")',
+        ),
+        (
+            'context.delegation_depth > 3 || context has purpose || principal in Group::"finance-leads"',
+            "needs context.delegation_depth more than 3 (is 1), or context to have purpose, "
+            'or principal to be in Group::"finance-leads"',
+        ),
+        (
+            "principal.risk > resource.risk || context.reentry",
+            "needs principal.risk more than resource.risk (is 1, against 1), or context.reentry true (is false)",
+        ),
+        (
+            "principal.capabilities.isEmpty() || context.reentry",
+            "needs that principal.capabilities.isEmpty(), or context.reentry true (is false)",
+        ),
+        (
+            "context.reentry && principal.entry_point || context has purpose",
+            "needs context to have purpose, or context.reentry true (is false) "
+            "and principal.entry_point true (is false)",
+        ),
+        (
+            'principal.risk_level == "low" && context.reentry || principal.entry_point',
+            "needs context.reentry true (is false), or principal.entry_point true (is false)",
+        ),
+        ("context.reentry || false", "context.reentry is false, needs true"),
+        ("false", "condition not satisfied: false"),
+        (
+            "context.reentry || principal.entry_point || context has purpose || context.delegation_depth > 3",
+            "needs context.reentry true (is false), or principal.entry_point true (is false), "
+            "or context to have purpose, and 1 more",
+        ),
+        (
+            "context.reentry && principal.entry_point && context has purpose && context.delegation_depth > 3 || false",
+            "context.reentry is false, needs true, and principal.entry_point is false, needs true, "
+            "and context has no purpose, and 1 more need",
+        ),
+        (
+            '!(principal.risk_level == "low" && context has user)',
+            'needs principal.risk_level anything but "low" (is "low"), or context to be without user',
+        ),
+        (
+            '!(principal.risk_level == "low" || context has user)',
+            'principal.risk_level is "low", needs anything but "low"; context has user, needs to be without',
+        ),
+        ("!(!context.reentry || false)", "context.reentry is false, needs true"),
+        (
+            "if context has user then principal.entry_point else context.reentry",
+            "principal.entry_point is false, needs true while context has user",
+        ),
+        (
+            "!(if context.reentry then true else context has user)",
+            "context has user, needs to be without while !context.reentry",
+        ),
+        (
+            "context has purpose || (if context has user then principal.entry_point else true)",
+            "needs context to have purpose, or principal.entry_point true (is false) while context has user",
+        ),
+        (
+            "if context has user then false else true",
+            "condition not satisfied: if context has user then false else true",
         ),
     ],
 )
 def test_reasons(kit, firm, condition, reason):
     assert one(kit, firm, condition) == reason
+
+
+def test_unless_is_explained_by_its_alternatives(kit, firm):
+    policy = f'@id("p") permit ({INVOKE}) unless {{ principal.risk_level == "low" && context has user }};'
+    assert lines(kit, firm, [policy], kit.hop()) == (
+        'permit `p` failed: needs principal.risk_level anything but "low" (is "low"), or context to be without user',
+    )
+
+
+def test_alternatives_beyond_counting_are_told_so(kit, firm):
+    many = " || ".join(f"context.delegation_depth == {depth}" for depth in range(2, 92))
+    wide = f"({many}) && (context.reentry || context has purpose) || false"
+    assert one(kit, firm, wide).endswith("(is false), and at least 97 more")
+
+
+def test_what_could_not_be_evaluated_is_told_as_it_is(kit, firm):
+    guarded = "context has args.ledger.pay && context.args.ledger.pay.amount > 3"
+    assert one(kit, firm, f"({guarded}) || context.reentry") == (
+        "needs context.reentry true (is false), or context.args.ledger to have pay "
+        "and that context.args.ledger.pay.amount > 3"
+    )
 
 
 def test_scopes_are_explained(kit, firm):
@@ -106,6 +190,15 @@ def test_sensitive_values_are_not_told(kit, firm):
     registry = structs.replace(firm, servers={**firm.servers, "ledger": server})
     condition = 'context has args.ledger.pay && context.args.ledger.pay.to == "bob"'
     line = one(kit, registry, condition, resource=PAY, arguments={"amount": 1, "to": "secret-account"})
+    assert "secret-account" not in line
+    line = one(
+        kit,
+        registry,
+        f"({condition}) || context.reentry",
+        resource=PAY,
+        arguments={"amount": 1, "to": "secret-account"},
+    )
+    assert 'context.args.ledger.pay.to "bob" (is {' in line
     assert "secret-account" not in line
 
 

@@ -58,6 +58,43 @@ def negated(text: str, turned: bool) -> str:
     return f"!({text})" if turned else text
 
 
+def compound(atoms: list[str], draw: Any) -> str:
+    """One clause of atoms about different facts: alternatives, joined, turned round or chosen by ``if``."""
+    if len(atoms) == 1:
+        return negated(atoms[0], draw(st.booleans()))
+    cut = draw(st.integers(1, len(atoms) - 1))
+    parts = [compound(side, draw) for side in (atoms[:cut], atoms[cut:])]
+    if cut > 1 and draw(st.booleans()):
+        chosen = compound(atoms[1:cut], draw)
+        text = f"if {atoms[0]} then ({chosen}) else ({parts[1]})"
+    else:
+        text = f" {draw(st.sampled_from(['&&', '||']))} ".join(f"({part})" for part in parts)
+    return negated(text, draw(st.booleans()))
+
+
+@st.composite
+def compounds(draw: Any) -> str:
+    """A clause of two to four atoms."""
+    atoms = st.lists(ATOMS, min_size=2, max_size=4, unique_by=lambda atom: re.sub(r"[^a-z_]", "", subject(atom)))
+    return compound(draw(atoms), draw)
+
+
+def choices(reason: str) -> list[list[str]]:
+    """The needs of every way that a reason tells, each as if it were the only one."""
+    if not reason.startswith("needs "):
+        return [reason.split(" while ")[0].split(", and ")]
+    ways = re.sub(r", and \d+ more$", "", reason).removeprefix("needs ").split(", or ")
+    return [[sentence(need) for need in way.split(" while ")[0].split(" and ")] for way in ways]
+
+
+def sentence(need: str) -> str:
+    """``<subject> <needed> (is <value>)`` as the sentence that tells it alone."""
+    for pattern, alone in ALONE:
+        if re.fullmatch(pattern, need):
+            return re.sub(pattern, alone, need)
+    raise AssertionError(f"it doesn't say what it needs: {need}")
+
+
 def subject(atom: str) -> str:
     """The fact that an atom is about: one clause for each, or mending one could break another."""
     found = re.search(r"amount|risk_level|capabilities|entry_point|Group|purpose", atom)
@@ -65,6 +102,13 @@ def subject(atom: str) -> str:
     return found[0]
 
 
+ALONE = [
+    (r"(\S+) (.*) \(is (.*)\)", r"\1 is \3, needs \2"),
+    (r"(\S+) to be in (.*)", r"\1 is not in \2"),
+    (r"(\S+) to be outside (.*)", r"\1 is in \2, needs to be outside"),
+    (r"(\S+) to have (.*)", r"\1 has no \2"),
+    (r"(\S+) to be without (.*)", r"\1 has \2, needs to be without"),
+]
 MENDS: list[tuple[str, Callable[[Facts, re.Match[str]], Facts]]] = [
     (r"amount is (-?\d+), needs less than (-?\d+)$", lambda f, m: f | {"amount": int(m[2]) - 1 - f["by"]}),
     (r"amount is (-?\d+), needs at most (-?\d+)$", lambda f, m: f | {"amount": int(m[2]) - f["by"]}),
@@ -80,6 +124,10 @@ MENDS: list[tuple[str, Callable[[Facts, re.Match[str]], Facts]]] = [
     (
         r"capabilities is .*, needs to contain (?:all of )?(.*)$",
         lambda f, m: f | {"capabilities": (*f["capabilities"], *re.findall(r'"(\w+)"', m[1]))},
+    ),
+    (
+        r"capabilities is .*, needs not to contain (?:all of )?(.*)$",
+        lambda f, m: f | {"capabilities": tuple(set(f["capabilities"]) - set(re.findall(r'"(\w+)"', m[1])))},
     ),
     (r"entry_point is (\w+), needs (\w+)$", lambda f, m: f | {"entry_point": m[2] == "true"}),
     (r'principal is not in Group::"(.*)"$', lambda f, m: f | {"groups": (*f["groups"], m[1])}),
@@ -139,6 +187,24 @@ def test_changing_what_is_told_as_it_is_told_makes_the_clause_true(kit, firm, at
         assert left is None or left == reasons[1:]
         reasons = left
     assert reasons is None
+
+
+@settings(deadline=None)
+@given(compounds(), SITUATIONS)
+def test_each_way_that_is_told_makes_a_compound_clause_true(kit, firm, condition, facts):
+    tried = trying(kit, firm, [f"({condition})"])
+    reasons = tried(facts)
+    if reasons is None:
+        return
+    # Any choice of one way for each clause will do: the first of each, the second of each, the third.
+    told = [choices(reason) for reason in reasons if not re.match(r"and \d+ more$", reason)]
+    for choice in range(max(map(len, told))):
+        changed = facts
+        for ways in told:
+            for need in ways[min(choice, len(ways) - 1)]:
+                changed = mended(changed, need)
+        left = tried(changed)
+        assert left is None or (len(told) < len(reasons) and len(left) < len(reasons))
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["when", "unless"])
