@@ -1,9 +1,12 @@
-.PHONY: demo test lint lock bench docs fuzz mutate
+.PHONY: demo demo-kernel test lint lock bench docs fuzz mutate
 environment = @python3 scripts/environment.py
 
 demo:  ## the whole story on this machine; ONCE=1 runs it once and exits
 	$(environment) demo
 	@.venv/bin/python -m demo.run $(if $(ONCE),--once)
+demo-kernel:  ## an agent against its own kernel; root, cgroup2, QEMU; ONCE=1 runs it once and exits
+	$(environment) test
+	@.venv/bin/python -m demo.kernel.run $(if $(ONCE),--once)
 lint:
 	$(environment) test
 	.venv/bin/ruff check

@@ -66,6 +66,34 @@ def verify(site: Site) -> None:
     _audit(site, "verify")
 
 
+def of_agent(site: Site, agent: str) -> str:
+    """``hopgate audit query --agent``: what is recorded of one agent, calls and kernels' denials.
+
+    Raises:
+        EvidenceError: the query failed.
+    """
+    return _audit(site, "query", "--agent", agent, "--limit", "200")
+
+
+def kernel_denials(site: Site, agent: str) -> tuple[dict[str, Any], ...]:
+    """Records of what kernels denied an agent.
+
+    Raises:
+        EvidenceError: the query failed.
+    """
+    found = json.loads(_audit(site, "query", "--agent", agent, "--limit", "200", "--format", "json"))
+    return tuple(entry["record"] for entry in found["found"] if entry["record"]["reason"] == "kernel_denied")
+
+
+def kernel_key(site: Site) -> str:
+    """``hopgate kernel key``: the public keys that loaders pin.
+
+    Raises:
+        EvidenceError: the command failed.
+    """
+    return _run(site, "kernel", "key")
+
+
 def revoke(site: Site, agent: str, reason: str) -> None:
     """Revoke an agent as an operator on the gateway's host does: ``hopgate revoke``.
 

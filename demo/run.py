@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="end after the story; 0 if every step ended as it must")
     parser.add_argument("--directory", type=Path, default=REPOSITORY / ".demo", help="work directory (deleted first)")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         site = build(options.directory.resolve())
     except SiteError as problem:
@@ -163,7 +163,8 @@ def _print_tail(cast: Cast, name: str) -> None:
         print(f"  {line}", file=sys.stderr)
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """Have SIGTERM end the demo as Ctrl-C does."""
     raise KeyboardInterrupt
 
 
