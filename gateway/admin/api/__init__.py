@@ -1,6 +1,6 @@
 """The resources of the admin API, one file each, and the table of all of them."""
 
-from gateway.admin.api import approvals, decisions, kernel, limits, policies, publishing, revocations
+from gateway.admin.api import approvals, decisions, kernel, limits, policies, publishing, revocations, shadows
 from gateway.admin.endpoint import Endpoint
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -9,6 +9,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *approvals.ENDPOINTS,
     *limits.ENDPOINTS,
     *kernel.ENDPOINTS,
+    *shadows.ENDPOINTS,
     *policies.ENDPOINTS,
     *publishing.ENDPOINTS,
 )
