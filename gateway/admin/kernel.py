@@ -6,6 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from gateway.core.kernel.report import Lint, Stays
+from gateway.core.kernel.shadows import ShadowAgent
 from gateway.core.kernel.standing import Drift
 
 
@@ -40,9 +41,21 @@ class KernelStanding(Struct, frozen=True, kw_only=True):
     lints: tuple[Lint, ...]
 
 
+class ShadowStanding(Struct, frozen=True, kw_only=True):
+    """Shadow agents of all nodes."""
+
+    agents: tuple[ShadowAgent, ...]
+    unlisted: Mapping[str, int]
+    """Node → how many more it has, which its loader doesn't name."""
+
+
 class KernelDesk(Protocol):
     """The kernel half of one process."""
 
     def standing(self) -> KernelStanding:
         """How it stands now; asks nobody."""
+        ...
+
+    def shadows(self) -> ShadowStanding:
+        """Shadow agents, as the loaders said last; asks nobody."""
         ...

@@ -343,6 +343,11 @@ MEANINGS: dict[str, Meaning] = {
         "events of a kernel loader have no record of their own, since there were too many or they were lost",
         "find out what the agent tries so often; see kernel.events_per_second",
     ),
+    "kernel_shadow": Meaning(
+        403,
+        "processes in an agent's cgroup belong to no registered class; denied: they are in quarantine",
+        "find out who started them; register their cgroup for a class, or stop them",
+    ),
     "audit_unavailable": Meaning(
         503, "the decision could not be recorded, so nothing was forwarded", "check the audit store"
     ),

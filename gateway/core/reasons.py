@@ -129,6 +129,7 @@ class Reason(StrEnum):
     KERNEL_DENIED = "kernel_denied"
     KERNEL_WOULD_DENY = "kernel_would_deny"
     KERNEL_EVENTS = "kernel_events"
+    KERNEL_SHADOW = "kernel_shadow"
     AUDIT_UNAVAILABLE = "audit_unavailable"
     STORE_UNAVAILABLE = "store_unavailable"
     INTERNAL_ERROR = "internal_error"

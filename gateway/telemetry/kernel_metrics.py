@@ -9,7 +9,7 @@ from gateway.core.kernel.standing import Drift, DriftKind, LoaderStatus, Wanted
 from gateway.telemetry import semconv
 
 Pushed = Literal["acknowledged", "refused", "failed"]
-EventKind = Literal["denied", "would_deny", "other", "unreadable"]
+EventKind = Literal["denied", "would_deny", "shadow", "other", "unreadable"]
 
 
 class KernelMetrics:
@@ -44,6 +44,13 @@ class KernelMetrics:
             registry=registry,
         )
 
+        self._shadows = Gauge(
+            semconv.METRIC_KERNEL_SHADOWS,
+            "cgroups of agents with processes that nobody registered",
+            ["node", "quarantined"],
+            registry=registry,
+        )
+
     def pushed(self, node: str, outcome: Pushed) -> None:
         """Rules were sent to a node's loader."""
         self._pushes.labels(node, outcome).inc()
@@ -52,6 +59,8 @@ class KernelMetrics:
         """How a node stands now."""
         self._generation.labels(node, "wanted").set(wanted.generation if wanted else 0)
         self._generation.labels(node, "loader").set(status.generation if status else 0)
+        self._shadows.labels(node, "true").set(status.shadows_quarantined if status else 0)
+        self._shadows.labels(node, "false").set(status.shadows_at_large if status else 0)
         kinds = [each.kind for each in drift]
         for kind in get_args(DriftKind):
             self._drift.labels(node, kind).set(kinds.count(kind))

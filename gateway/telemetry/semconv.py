@@ -98,6 +98,7 @@ METRIC_KERNEL_DRIFT: Final = "hopgate_kernel_drift"
 METRIC_KERNEL_PUSHES: Final = "hopgate_kernel_pushes"
 METRIC_KERNEL_EVENTS: Final = "hopgate_kernel_events"
 METRIC_KERNEL_EVENTS_LEFT_OUT: Final = "hopgate_kernel_events_left_out"
+METRIC_KERNEL_SHADOWS: Final = "hopgate_kernel_shadow_agents"
 METRIC_BUILD: Final = "hopgate_build"
 
 

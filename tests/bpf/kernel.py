@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from hopgate_bpf.node.cgroups import inode
 from hopgate_bpf.node.loader import NETWORK_HOOKS, Applied, LoaderStatus
 from hopgate_bpf.rules.names import Answer, LookupFailed
 from hopgate_bpf.rules.refusal import Reason, RefusedError
@@ -21,6 +22,7 @@ class Kernel:
         self.loaded = False
         self.images: list[ReadImage] = []
         self.joined: dict[Path, str] = {}
+        self.inodes: dict[int, str] = {}
         self.calls: list[str] = []
         self.refusal = ""
         self.refuses = frozenset({"apply", "join", "leave", "load", "status"})
@@ -51,16 +53,21 @@ class Kernel:
     async def join(self, class_name: str, cgroup: Path) -> None:
         self._called("join")
         self.joined[cgroup] = class_name
+        self.inodes[inode(cgroup) or 0] = class_name
 
     async def leave(self, cgroup: Path) -> None:
         self._called("leave")
         self.joined.pop(cgroup, None)
+        self.inodes.pop(inode(cgroup) or 0, None)
 
     async def status(self) -> LoaderStatus:
         self._called("status")
         whole = {"loaded": self.loaded, "generation": self.generation}
         hooks = dict.fromkeys(NETWORK_HOOKS - self.detached, True)
-        return LoaderStatus(self.loaded, self.generation, hooks, False, self.not_enforced, {}, whole)
+        classes: dict[str, dict[str, list[int]]] = {}
+        for cgroup, name in self.inodes.items():
+            classes.setdefault(name, {"cgroups": []})["cgroups"].append(cgroup)
+        return LoaderStatus(self.loaded, self.generation, hooks, False, self.not_enforced, classes, whole)
 
     @asynccontextmanager
     async def events(self) -> AsyncIterator[AsyncIterator[bytes]]:

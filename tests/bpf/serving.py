@@ -50,7 +50,9 @@ async def serving(place: Place) -> AsyncIterator[Api]:
         try:
             async with asyncio.TaskGroup() as group:
                 reading = group.create_task(events.read())
+                looking = group.create_task(node.shadows.follow(events.add))
                 yield Api(place, node, session)
                 reading.cancel()
+                looking.cancel()
         finally:
             await server.stop()

@@ -9,8 +9,9 @@ import os
 import secrets
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,43 @@ async def test_exec_refuses_where_not_all_is_enforced_and_where_a_hook_was_taken
     os.unlink(f"{place.settings.loader.pins}/links/connect4")
     done = await asyncio.to_thread(hopgate_bpf, *words, "--partly", "--", "true")
     assert (done.returncode, "not attached any more: connect4" in done.stderr) == (125, True)
+
+
+CALL_OUT = """
+import socket, sys
+for line in sys.stdin:
+    try:
+        socket.create_connection(("127.0.0.1", int(line)))
+        print(0, flush=True)
+    except OSError as error:
+        print(error.errno, flush=True)
+"""
+
+
+async def test_a_shadow_agent_calls_nobody_within_a_second(
+    place: Place, real: LoaderProgram, new_cgroup: Callable[[], Path]
+) -> None:
+    cgroup = new_cgroup()
+    place.more["shadow"] = {"roots": [f"{cgroup.parent}/{cgroup.name[:-1]}*"], "quarantine": True}
+    node = await node_of(place, real)
+    await node.push(place.signer.signed(document(generation=7)))
+    told: asyncio.Queue[bytes] = asyncio.Queue()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CALL_OUT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with listening() as server:
+        process.stdin.write(b"%d\n" % server.getsockname()[1])
+        assert await process.stdout.readline() == b"0\n", "it could before"
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            looking = group.create_task(node.shadows.follow(told.put))
+            (cgroup / "cgroup.procs").write_text(str(process.pid))
+            shadow = json.loads(await told.get())["shadow"]
+            looking.cancel()
+        assert (shadow["cgroup"], shadow["quarantined"]) == (str(cgroup), True)
+        process.stdin.write(b"%d\n" % server.getsockname()[1])
+        assert await process.stdout.readline() == b"1\n", "a class without rules makes no socket"
+    assert (await real.status()).classes["quarantine"]["denied"] == {"sock_create": 1}
+    process.kill()
+    await process.wait()

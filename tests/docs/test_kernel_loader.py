@@ -69,6 +69,6 @@ def test_settings_on_the_page_are_those_that_there_are() -> None:
     table = PAGE.partition("| key | default")[2].partition("\n\n")[0]
     named = {each.partition(".")[0] for each in re.findall(r"^\| `([\w.<>]+)`", table, re.MULTILINE)}
     assert named == set(Settings.__struct_fields__)
-    for section in ("loader", "socket", "names", "limits", "cgroups"):
+    for section in ("loader", "socket", "names", "limits", "cgroups", "shadow"):
         for field in getattr(Settings(node="a", keys="/a"), section).__struct_fields__:
             assert re.search(rf"`(?:{section})?\.{field}`", table), f"{section}.{field}"

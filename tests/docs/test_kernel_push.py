@@ -14,8 +14,11 @@ from gateway.config.kernel_settings import KernelSettings
 from gateway.core.kernel.standing import DriftKind
 from tests.app.kernel.loaders import company_of, kinds, node_until
 from tests.app.kernel.test_events import denied, recorded
+from tests.app.kernel.test_shadows import listed
+from tests.bpf.conftest import new_cgroup as new_cgroup
 from tests.bpf.nodes import Place
 from tests.bpf.serving import serving
+from tests.bpf.test_shadows import NewCgroup, process_in
 from tests.docs.pages import is_as_printed, steps
 from tests.gateways import HOPGATE, running
 
@@ -33,10 +36,12 @@ def test_every_kind_of_drift_is_told() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == set(get_args(DriftKind))
 
 
-async def test_the_commands_answer_as_printed(tmp_path: Path) -> None:
+async def test_the_commands_answer_as_printed(tmp_path: Path, new_cgroup: NewCgroup) -> None:
     (tmp_path / "node").mkdir()
     place = Place(tmp_path / "node")
     company = company_of(tmp_path / "company", place)
+    cgroup = new_cgroup()
+    place.more["shadow"] = {"roots": [str(cgroup)], "quarantine": True}
     place.kernel.not_enforced = ("files: this kernel has no BPF LSM",)
     environ = os.environ | {"HOPGATE_CONFIG": str(company.config), "PATH": f"{HOPGATE.parent}:{os.environ['PATH']}"}
 
@@ -51,9 +56,12 @@ async def test_the_commands_answer_as_printed(tmp_path: Path) -> None:
         await node_until(company, lambda node: kinds(node) == {"not_enforced"})
         place.kernel.said.put_nowait(denied())
         await recorded(company, 1)
-        for command, expected in steps(PAGE):
-            answer = await asyncio.to_thread(run, command)
-            assert is_as_printed(_spaced(expected), _spaced(answer)), answer
+        with process_in(cgroup):
+            await recorded(company, 2)
+            await listed(company, 1)
+            for command, expected in steps(PAGE):
+                answer = await asyncio.to_thread(run, command)
+                assert is_as_printed(_spaced(expected), _spaced(answer)), answer
 
 
 def _spaced(text: str) -> str:

@@ -40,7 +40,8 @@ async def serve(settings: Settings, loader: Loader, resolver: Resolver, say: Say
             await server.start()
             await _tell(node, say)
             async with asyncio.TaskGroup() as group:
-                running = [group.create_task(node.follow()), group.create_task(events.read())]
+                following = (node.follow(), events.read(), node.shadows.follow(events.add))
+                running = [group.create_task(each) for each in following]
                 await stopped.wait()
                 for task in running:
                     task.cancel()

@@ -62,6 +62,7 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
         yield f"problem: {said['problem']}"
     for text in said["not_enforced"]:
         yield f"not enforced: {text}"
+    yield from map(_shadow, said["shadows"])
     for name, reasons in sorted(said["narrowed"].items()):
         for text in reasons:
             yield f"less than permitted: {name}: {text}"
@@ -74,3 +75,8 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
         for path in cgroups:
             absent = " (absent)" if path in said["cgroups_absent"] else ""
             yield f"{name}: {path}{absent}"
+
+
+def _shadow(each: Mapping[str, Any]) -> str:
+    held = "in quarantine" if each["quarantined"] else "at large"
+    return f"shadow agent, {held}: {each['cgroup']}: {each['processes']} processes of {' '.join(each['programs'])}"

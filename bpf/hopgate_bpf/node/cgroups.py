@@ -25,6 +25,14 @@ def is_cgroup(path: Path) -> bool:
     return ctypes.c_long.from_buffer(buffer).value == _CGROUP2_MAGIC and path.is_dir()
 
 
+def inode(path: str | Path) -> int | None:
+    """The number by which the kernel's programs know a cgroup; None: there is none at ``path``."""
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return None
+
+
 def checked(path: str, root: Path) -> Path:
     """``path`` as a cgroup below ``root``, its links followed.
 

@@ -4,11 +4,11 @@ A class may be one that no rules name: it is denied everything. Cgroups that ``e
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from hopgate_bpf.node.cgroups import checked
+from hopgate_bpf.node.cgroups import checked, inode
 from hopgate_bpf.node.kept import Registered, StateFolder
 from hopgate_bpf.node.loader import Loader
 from hopgate_bpf.rules.refusal import Reason, RefusedError
@@ -55,6 +55,48 @@ class Memberships:
         """
         async with self._changing:
             return await self._replace(class_name, paths)
+
+    async def add(self, class_name: str, path: str, is_found_again: Callable[[str], bool]) -> bool:
+        """Make ``path`` the class's too, unless it is another one's by now; whether it is the class's.
+
+        Those of the class that are gone, and would be found again if they came back, make room.
+
+        Raises:
+            RefusedError: CGROUP_UNKNOWN, CGROUPS_MALFORMED, or by the loader; all is as it was.
+        """
+        async with self._changing:
+            cgroup = checked(path, self._root)
+            if any(str(cgroup) in paths for name, paths in self._classes.items() if name != class_name):
+                return False
+            before = [each for each in self._classes.get(class_name, ()) if each != str(cgroup)]
+            kept = [each for each in before if inode(each) is not None or not is_found_again(each)]
+            after = {**self._classes, class_name: (*kept, str(cgroup))}
+            if sum(map(len, after.values())) > self._most:
+                raise RefusedError(Reason.CGROUPS_MALFORMED, f"more than {self._most} cgroups in all", "$.cgroups")
+            with self._folder.keeping(Registered(classes=after)):
+                await self._loader.join(class_name, cgroup)
+            self._classes = after
+            self._absent = {each: name for each, name in self._absent.items() if each in after.get(name, ())}
+            self._absent.pop(str(cgroup), None)
+            return True
+
+    async def rejoin(self, joined: Container[int]) -> bool:
+        """Join registered cgroups that were made anew under their old paths; whether any was.
+
+        ``joined``: the inodes of those that the kernel has.
+        """
+        done = False
+        async with self._changing:
+            for name, paths in self._classes.items():
+                for path in paths:
+                    number = inode(path)
+                    if number is None or number in joined:
+                        continue
+                    with suppress(RefusedError):
+                        await self._loader.join(name, checked(path, self._root))
+                        self._absent.pop(path, None)
+                        done = True
+        return done
 
     async def _replace(self, class_name: str, paths: Sequence[str]) -> tuple[str, ...]:
         wanted = [checked(path, self._root) for path in paths]

@@ -5,6 +5,7 @@ kernel has it and the disk too. How a caller gets here is ``api``'s.
 """
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from hopgate_bpf.node.loader import Applied, Loader
 from hopgate_bpf.node.memberships import Memberships
 from hopgate_bpf.node.resolver import Resolver
 from hopgate_bpf.node.settings import Settings
+from hopgate_bpf.node.shadows import MOST_LISTED, Shadow, Shadows
 from hopgate_bpf.rules.image import Image, write_image
 from hopgate_bpf.rules.refusal import RefusedError
 
@@ -54,6 +56,10 @@ class NodeStatus(Struct, frozen=True):
     names: Mapping[str, NameStanding]
     cgroups: Mapping[str, tuple[str, ...]]
     cgroups_absent: tuple[str, ...]
+    shadows: tuple[Shadow, ...]
+    """The first of them that are there."""
+    shadows_quarantined: int
+    shadows_at_large: int
     problem: str
     agrees: bool
     """The kernel has the generation that was accepted last."""
@@ -62,12 +68,17 @@ class NodeStatus(Struct, frozen=True):
 class Node:
     """See above. ``start`` once, then ``follow`` beside everything else."""
 
-    def __init__(self, settings: Settings, loader: Loader, resolver: Resolver, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, loader: Loader, resolver: Resolver, clock: Clock, wall: Clock = time.time
+    ) -> None:
+        """``clock`` never goes back, ``wall`` is in Unix seconds."""
         self._settings = settings
         self._loader = loader
         self._names = KnownNames(resolver, settings.names.times, clock)
         self._folder = StateFolder(Path(settings.state))
         self._memberships = Memberships(self._folder, loader, Path(settings.cgroups.root), settings.limits.cgroups)
+        root = Path(settings.cgroups.root)
+        self.shadows = Shadows(settings.shadow, root, self._memberships, loader, wall)
         self._in_force: Verified | None = None
         # Accepted, and in the kernel unless there is a problem.
         self._image: Image | None = None
@@ -170,6 +181,8 @@ class Node:
         """
         kernel = await self._loader.status()
         rules = self._in_force.rules if self._in_force else None
+        shadows = self.shadows.listed()
+        quarantined = sum(each.quarantined for each in shadows)
         return NodeStatus(
             self._settings.node,
             rules.generation if rules else 0,
@@ -181,7 +194,10 @@ class Node:
             self._names.standing(),
             self._memberships.listed(),
             self._memberships.absent(),
-            self._problem,
+            shadows[:MOST_LISTED],
+            quarantined,
+            len(shadows) - quarantined,
+            self._problem or self.shadows.problem,
             rules is not None and kernel.loaded and kernel.generation == rules.generation,
         )
 

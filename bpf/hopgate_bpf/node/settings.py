@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from hopgate_bpf.node.settings_file import read_yaml
+from hopgate_bpf.node.shadow_settings import ShadowSettings
 from hopgate_bpf.rules.document import MAX_BYTES, MAX_CLASSES, ClassName
 from hopgate_bpf.rules.image import Strictness
 from hopgate_bpf.rules.names import NameTimes
@@ -120,6 +121,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     names: NameSettings = field(default_factory=NameSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     cgroups: CgroupSettings = field(default_factory=CgroupSettings)
+    shadow: ShadowSettings = field(default_factory=ShadowSettings)
     classes: Annotated[dict[ClassName, Strictness], Meta(max_length=MAX_CLASSES)] = field(default_factory=dict)
     """What this node asks of a class beyond its rules."""
 
@@ -196,3 +198,7 @@ def _check(settings: Settings, file: str, line: Any) -> None:
     if root not in parent.parents or ".." in parent.parts:
         text = f"{file}:{line('$.cgroups.parent')}: cgroups.parent: it is not below cgroups.root, {root}"
         raise RefusedError(Reason.CONFIG_INVALID, text)
+    misplaced = settings.shadow.misplaced(root)
+    if misplaced is not None:
+        where = f"shadow.roots[{misplaced}]"
+        raise RefusedError(Reason.CONFIG_INVALID, f"{file}:{line('$.' + where)}: {where}: it is not below {root}")

@@ -1,6 +1,6 @@
 """The resources of the admin API, one file each, and the table of all of them."""
 
-from gateway.admin.api import approvals, decisions, kernel, letters, limits, policies, publishing, revocations
+from gateway.admin.api import approvals, decisions, kernel, letters, limits, policies, publishing, revocations, shadows
 from gateway.admin.endpoint import Endpoint
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -10,6 +10,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *letters.ENDPOINTS,
     *limits.ENDPOINTS,
     *kernel.ENDPOINTS,
+    *shadows.ENDPOINTS,
     *policies.ENDPOINTS,
     *publishing.ENDPOINTS,
 )

@@ -14,6 +14,7 @@ from gateway.app.telemetry import Telemetry
 from gateway.core.audit import KernelRecord
 from gateway.core.errors import StoreError
 from gateway.core.kernel.denials import Event, denial_record, left_out_record, read_event
+from gateway.core.kernel.shadows import QUARANTINE, Shadow, shadow_record
 from gateway.core.kernel.standing import KernelNodes, Mark
 from gateway.core.ports import AuditLog
 from gateway.core.registry import Registry
@@ -102,6 +103,9 @@ class Follower:
         if missing:
             self._leave_out(OTHER_CLASSES, LOST, missing)
         self._mark = event.mark
+        if event.shadow is not None:
+            await self._shadow(event, event.shadow)
+            return
         if event.verdict is None:
             self._telemetry.metrics.kernel.event(self._node, "other")
             self._telemetry.log.warning("kernel loader", node=self._node, said=event.event, detail=event.detail[:200])
@@ -110,10 +114,20 @@ class Follower:
             self._leave_out(event.class_, TOO_MANY, 1)
             return
         self._telemetry.metrics.kernel.event(self._node, event.verdict)
-        await self._record(event)
+        await self._record(denial_record(event, self._node, self._registry(), self._new_id()))
 
-    async def _record(self, event: Event) -> None:
-        self._waiting.append(denial_record(event, self._node, self._registry(), self._new_id()))
+    async def _shadow(self, event: Event, shadow: Shadow) -> None:
+        self._telemetry.metrics.kernel.event(self._node, "shadow")
+        self._telemetry.log.warning(
+            "shadow agent", node=self._node, cgroup=shadow.cgroup[:200], quarantined=shadow.quarantined
+        )
+        if not self._has_room():
+            self._leave_out(QUARANTINE if shadow.quarantined else OTHER_CLASSES, TOO_MANY, 1)
+            return
+        await self._record(shadow_record(shadow, self._node, event.mark.time, self._new_id()))
+
+    async def _record(self, record: KernelRecord) -> None:
+        self._waiting.append(record)
         if len(self._waiting) >= BATCH:
             await self._keep()
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.admin.kernel import KernelStanding, NodeStanding
+from gateway.admin.kernel import KernelStanding, NodeStanding, ShadowStanding
 from gateway.app.ids import new_id
 from gateway.app.kernel.compiling import Compiling
 from gateway.app.kernel.events import Follower
@@ -17,6 +17,7 @@ from gateway.app.kernel.loader_client import LoaderClient
 from gateway.app.kernel.push import Pusher
 from gateway.app.telemetry import Telemetry
 from gateway.config.settings import Settings
+from gateway.core.kernel.shadows import ShadowAgent, shadow_agents
 from gateway.core.ports import AuditLog
 from gateway.core.registry import Registry
 from gateway.core.snapshot import Snapshot
@@ -95,6 +96,24 @@ class KernelHalf:
             stays=() if report is None else report.stays,
             lints=() if report is None else report.lints,
         )
+
+    def shadows(self) -> ShadowStanding:
+        """Shadow agents, as the loaders said last."""
+        agents = tuple(agent for each in self._pushers for agent in _shadows(each))
+        unlisted = {each.node: _unlisted(each) for each in self._pushers if _unlisted(each)}
+        return ShadowStanding(agents=agents, unlisted=unlisted)
+
+
+def _shadows(pusher: Pusher) -> tuple[ShadowAgent, ...]:
+    status = pusher.status
+    return () if status is None else shadow_agents(pusher.node, status.shadows, int(pusher.asked_at * 1000))
+
+
+def _unlisted(pusher: Pusher) -> int:
+    status = pusher.status
+    if status is None:
+        return 0
+    return max(0, status.shadows_at_large + status.shadows_quarantined - len(status.shadows))
 
 
 def _standing(pusher: Pusher) -> NodeStanding:

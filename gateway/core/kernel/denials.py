@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from gateway.core.audit.build import TEXT_CHARS
 from gateway.core.audit.record import KernelRecord, Workload
 from gateway.core.kernel.actions import RESOURCE_OF
+from gateway.core.kernel.shadows import Shadow
 from gateway.core.kernel.standing import Mark
 from gateway.core.model import Uid
 from gateway.core.reasons import Reason
@@ -44,6 +45,8 @@ class Event(Struct, frozen=True, kw_only=True):
     address: Annotated[str, Meta(max_length=64)] | None = None
     port: Annotated[int, Meta(ge=0, le=65535)] | None = None
     protocol: _Short | None = None
+    shadow: Shadow | None = None
+    """With ``event`` ``shadow``: processes that nobody registered."""
 
     @property
     def mark(self) -> Mark:

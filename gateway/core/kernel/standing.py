@@ -4,9 +4,11 @@ Pure: who asks the loader, when, and what is done about a difference is ``app.ke
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+from gateway.core.kernel.shadows import Shadow
 
 DriftKind = Literal[
     "not_compiled",
@@ -23,6 +25,7 @@ DriftKind = Literal[
 """``superseded``: another process of this store issued a later generation. ``kernel_differs``: the kernel doesn't have
 what the loader accepted. ``narrowed``: less is permitted than the rules say, a host's name has no address perhaps."""
 MAX_GENERATION = 2**53 - 1
+MOST_SHADOWS = 1024
 
 
 class Drift(Struct, frozen=True, order=True):
@@ -51,6 +54,10 @@ class LoaderStatus(Struct, frozen=True, kw_only=True):
     not_enforced: tuple[str, ...] = ()
     narrowed: Mapping[str, tuple[str, ...]] = {}
     cgroups: Mapping[str, tuple[str, ...]] = {}
+    shadows: Annotated[tuple[Shadow, ...], Meta(max_length=MOST_SHADOWS)] = ()
+    """Some of them where there are many."""
+    shadows_quarantined: Annotated[int, Meta(ge=0, le=2**31)] = 0
+    shadows_at_large: Annotated[int, Meta(ge=0, le=2**31)] = 0
     problem: str = ""
     agrees: bool = False
     in_kernel: Mapping[str, Any] = {}
