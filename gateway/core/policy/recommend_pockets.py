@@ -33,6 +33,16 @@ class Caution(Struct, frozen=True):
     """A block is as good as unused when it was used at most this much of what the region was."""
     density: float = 0.03
     """Least share of a region's requests that were used: of a region that is hardly used nothing can be told."""
+    share: float = 0.2
+    """Least share of a region's requests that were used for anyone: less doesn't speak for the rest of it."""
+    users_share: float = 0.1
+    """The same where a region is for some users only: agents that none of them asks look as if they couldn't."""
+    habits: float = 1.5
+    """Most by which use of one tool may make an agent likelier to use another one of the region."""
+    popularity: float = 1.7
+    """Most by which use by one agent may make a tool likelier to be used by another one of the region."""
+    saved_bits: float = 10
+    """Least that a region must save beyond what its conditions cost: less is found by looking at so many."""
     agents: int = 3
     """Fewest agents that must have used what an attribute-based policy permits."""
     pairs: int = 8

@@ -9,6 +9,7 @@ from copy import copy
 
 from msgspec import Struct
 
+from gateway.core.policy.recommend_evenness import speaks_for_all
 from gateway.core.policy.recommend_pockets import Caution, Test, has_pocket, rows_of, surprise
 from gateway.core.policy.recommend_terms import USERS_OF_TEAM, Space, Term
 
@@ -133,6 +134,9 @@ class Use:
         if total < caution.density * size:
             return True
         rows = rows_of(self.space, open_cells, open_pairs)
+        least = caution.users_share if any(_of_users(term) for term in region.terms) else caution.share
+        if not speaks_for_all(rows, (open_cells & self.cells).bit_count(), least, caution):
+            return True
         return has_pocket(self.space, rows, total / size if size else 0.0, caution)
 
     def _has_user_pocket(self, region: Region, caution: Caution) -> bool:
@@ -184,6 +188,10 @@ class Use:
             found = _bits(cell for index, (cell, _) in enumerate(self.triples) if text[index] == "1")
             self._pairs[terms] = found
         return found
+
+
+def _of_users(term: Term) -> bool:
+    return term.side in ("user", "link")
 
 
 def positions(mask: int) -> Iterator[int]:

@@ -147,11 +147,13 @@ def _says_what(region: Region) -> bool:
 
 
 def _supported(use: Use, region: Region, left: int, caution: Caution) -> bool:
+    """Whether enough was used, by enough agents, and more than so many conditions would find by chance."""
     new = (region.hits & left).bit_count()
     return (
         new >= caution.pairs
         and region.pairs.bit_count() >= caution.pairs
         and len(use.agents(region.pairs)) >= caution.agents
+        and use.worth(region) >= caution.saved_bits
     )
 
 
