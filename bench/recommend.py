@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bench.recommend_world import NOISE, Company, Rule, company
 from gateway.core.policy.recommend import Recommendation, Recommended, allowed, recommend
@@ -66,11 +66,15 @@ def thresholds() -> Thresholds:
     return Thresholds(recent_from=START + (30 - RECENT_DAYS) * DAY_MS)
 
 
-def measured(seed: int, noise: str = "usual", agents: int = 1_000, shape: str = "attributes") -> Figures:
+def measured(
+    seed: int, noise: str = "usual", agents: int = 1_000, shape: str = "attributes", *, cautious: bool = False
+) -> Figures:
     """One seed: what would be written, at most as many policies as can be staged."""
     world = company(seed, agents, NOISE[noise], shape)
     began = time.process_time()
-    found = recommend(seen_by(world), world.registry, thresholds())
+    asked = thresholds()
+    asked = structs.replace(asked, caution=structs.replace(asked.caution, cautious=cautious))
+    found = recommend(seen_by(world), world.registry, asked)
     seconds = time.process_time() - began
     kept = settled(found)
     precision, recall = compared(world, kept)

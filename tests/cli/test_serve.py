@@ -105,7 +105,8 @@ def test_a_port_in_use_is_one_clear_line(company: Company, listener: str) -> Non
 def test_a_store_that_cannot_be_opened_is_one_clear_line(company: Company) -> None:
     company.settings["store"]["url"] = "sqlite:///policies"
     (line,) = refused(company.write())
-    assert line.startswith("hopgate serve: store.url: ")
+    assert "gateway.yaml: store.url: " in line
+    assert "correct its URL" in line
 
 
 def test_an_override_that_fits_no_setting_is_an_error(company: Company) -> None:

@@ -33,8 +33,7 @@ async def test_every_answer_is_as_printed(tmp_path: Path) -> None:
     assert '@mode("staged")' in text
     assert "auditor" not in text
     again = await run(
-        "hopgate policy recommend --config gateway.yaml --out drafts --agents 2 --pairs 4 --calls 4 --days 1 --new 1"
-        " --bits=-30",
+        "hopgate policy recommend --config gateway.yaml --out drafts --agents 2 --pairs 4 --calls 4 --days 1 --new 1",
         tmp_path,
         environment,
     )

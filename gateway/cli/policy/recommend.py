@@ -45,7 +45,8 @@ _DAYS = click.IntRange(1, 3650)
 @click.option("--recent", type=_DAYS, default=7, show_default=True, help="Days that are looked at for new pairs.")
 @click.option("--agents", type=click.IntRange(min=2), default=3, show_default=True, help="Fewest for attributes.")
 @click.option("--pairs", type=click.IntRange(min=2), default=8, show_default=True, help="Of agent and tool: the same.")
-@click.option("--bits", type=float, default=10, show_default=True, help="Fewest that the conditions must save.")
+@click.option("--cautious", is_flag=True, help="Refuse attributes where use doesn't speak for all that they permit.")
+@click.option("--bits", type=float, default=10, show_default=True, help="Fewest that conditions save, if cautious.")
 @click.pass_context
 def recommend_command(ctx: click.Context, /, store: str, form: str, since: int, team: str | None, **given: Any) -> None:
     """Recommend staged policies from recorded permits: by attributes, with what each rests on.
@@ -63,7 +64,9 @@ def recommend_command(ctx: click.Context, /, store: str, form: str, since: int, 
         days=given["days"],
         new=given["new"],
         recent_from=int(time.time() * 1000 - given["recent"] * DAY_MS),
-        caution=Caution(agents=given["agents"], pairs=given["pairs"], saved_bits=given["bits"]),
+        caution=Caution(
+            agents=given["agents"], pairs=given["pairs"], cautious=given["cautious"], saved_bits=given["bits"]
+        ),
     )
     with looking("policy recommend"):
         reader = AuditReader(store)

@@ -33,6 +33,8 @@ class Caution(Struct, frozen=True):
     """A block is as good as unused when it was used at most this much of what the region was."""
     density: float = 0.03
     """Least share of a region's requests that were used: of a region that is hardly used nothing can be told."""
+    cautious: bool = False
+    """Whether a region also has to be used densely and evenly enough for all of it, by the five below."""
     share: float = 0.2
     """Least share of a region's requests that were used for anyone: less doesn't speak for the rest of it."""
     users_share: float = 0.1

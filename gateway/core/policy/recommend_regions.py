@@ -135,7 +135,7 @@ class Use:
             return True
         rows = rows_of(self.space, open_cells, open_pairs)
         least = caution.users_share if any(_of_users(term) for term in region.terms) else caution.share
-        if not speaks_for_all(rows, (open_cells & self.cells).bit_count(), least, caution):
+        if caution.cautious and not speaks_for_all(rows, (open_cells & self.cells).bit_count(), least, caution):
             return True
         return has_pocket(self.space, rows, total / size if size else 0.0, caution)
 

@@ -153,7 +153,7 @@ def _supported(use: Use, region: Region, left: int, caution: Caution) -> bool:
         new >= caution.pairs
         and region.pairs.bit_count() >= caution.pairs
         and len(use.agents(region.pairs)) >= caution.agents
-        and use.worth(region) >= caution.saved_bits
+        and (not caution.cautious or use.worth(region) >= caution.saved_bits)
     )
 
 
