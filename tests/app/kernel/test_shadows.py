@@ -74,7 +74,8 @@ async def test_one_is_recorded_once_over_restarts_and_listed_while_it_is_there(
                 await recorded(company, 2)
         async with running(company):
             await listed(company, 0)
-    assert [each.reason for each in kernel_records(company)] == ["kernel_shadow", "kernel_denied"]
+    told = sorted(kernel_records(company), key=lambda each: each.id)
+    assert [each.reason for each in told] == ["kernel_shadow", "kernel_denied"]
 
 
 @pytest.mark.parametrize(
