@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 
 from gateway.app.kernel.loader_client import LoaderClient, LoaderError
 from gateway.app.telemetry import Telemetry
@@ -134,8 +135,14 @@ class Follower:
     async def _keep(self) -> None:
         """Make durable what waits, then where it stopped; on an error both are tried again, and are bounded."""
         async with self._keeping:
+            writing = asyncio.get_running_loop().create_task(self._write())
             try:
-                await self._write()
+                await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                # A stop between the records and the place would tell the same events again.
+                with suppress(StoreError):
+                    await writing
+                raise
             except StoreError as error:
                 self._say(error.detail)
 
