@@ -6,7 +6,7 @@ What counts as approved is ``core.pins``'s. A store that can't be asked refuses 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.core.model import Decision, Deny, Permit, Uid
+from gateway.core.model import Ask, Decision, Deny, Permit, Uid
 from gateway.core.pins import UNSEEN, Definition, Pin, approved_digest, definition_of, quarantined
 from gateway.core.reasons import Reason
 from gateway.core.registry import Tool
@@ -15,14 +15,16 @@ from gateway.proxy.gate import Gate
 
 
 async def held(gate: Gate, snapshot: Snapshot, decision: Decision) -> Decision:
-    """The decision, or a denial where it permits to call a tool that is in quarantine, or to follow its tasks.
+    """The decision, or a denial where it is about calling a tool that is in quarantine, or following its tasks.
+
+    Nobody is asked to approve such a call either.
 
     Raises:
         StoreError: the store can't be asked.
     """
     hop = decision.hop
     # Whoever may no longer call a tool may still cancel what it does.
-    if not isinstance(decision, Permit) or hop.call.protocol != "mcp" or hop.call.action == "cancelTask":
+    if isinstance(decision, Deny) or hop.call.protocol != "mcp" or hop.call.action == "cancelTask":
         return decision
     used = [each for each in (hop.call.resource, *hop.call.origins.values()) if each.type == "Tool"]
     pins = await gate.pins.of(hop.route.name) if used else {}
@@ -34,7 +36,7 @@ async def held(gate: Gate, snapshot: Snapshot, decision: Decision) -> Decision:
     return decision
 
 
-def _waiting(decision: Permit, tool: Uid) -> Deny:
+def _waiting(decision: Permit | Ask, tool: Uid) -> Deny:
     hop, detail = decision.hop, f"{tool} waits for its definition to be approved"
     return Deny(hop, Reason.TOOL_QUARANTINED, decision.policies, decision.bundle, decision.generation, detail)
 

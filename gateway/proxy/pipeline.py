@@ -191,7 +191,7 @@ class Pipeline:
                 decision = await hold.lifted(gate, passage, decision)
                 decision = await pins.held(gate, snapshot, decision)
             minted, cure = None, frozenset[str]()
-            if isinstance(decision, Permit) and _needs_token(passage, hop):
+            if not isinstance(decision, Deny) and _needs_token(passage, hop):
                 decision, minted, cure = self._narrowed(passage, decision)
             await commit(gate, passage, decision, minted)
         if isinstance(decision, Ask):
@@ -200,21 +200,26 @@ class Pipeline:
             raise DeniedError(decision, cure)
         return decision, minted
 
-    def _narrowed(self, passage: Passage, permit: Permit) -> tuple[Decision, Minted | None, frozenset[str]]:
-        """What the permit may carry on: the token, or the denial and the issuer scopes that would cure it."""
-        hop, registry, root = permit.hop, passage.snapshot.registry, passage.presented
+    def _narrowed(self, passage: Passage, found: Permit | Ask) -> tuple[Decision, Minted | None, frozenset[str]]:
+        """What a permit may carry on: the token, or the denial and the issuer scopes that would cure it.
+
+        Nobody is asked to approve what the chain's scopes don't allow.
+        """
+        hop, registry, root = found.hop, passage.snapshot.registry, passage.presented
         wanted = scope.needed(hop.call, registry)
         missing = wanted - hop.chain.ceiling
+        if not missing and isinstance(found, Ask):
+            return found, None, frozenset()
         if not missing:
             with self._gate.metrics.stage("mint"):
-                return permit, self._mint(passage, hop, wanted), frozenset()
+                return found, self._mint(passage, hop, wanted), frozenset()
         cure = frozenset[str]()
         if isinstance(root, RootToken):
             granted = wanted if passage.agent is None else frozenset(passage.agent.scopes)
             cure = scope.step_up(wanted, root, granted, passage.snapshot.scope_sources.get(root.user.idp, {}))
         reason = Reason.INSUFFICIENT_SCOPE if cure else Reason.SCOPE_CEILING
         detail = f"the chain lacks scope {' '.join(sorted(missing))}"
-        return Deny(hop, reason, permit.policies, permit.bundle, permit.generation, detail), None, cure
+        return Deny(hop, reason, found.policies, found.bundle, found.generation, detail), None, cure
 
     def _mint(self, passage: Passage, hop: Hop, wanted: frozenset[str]) -> Minted | None:
         gate, registry = self._gate, passage.snapshot.registry
