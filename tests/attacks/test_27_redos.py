@@ -35,7 +35,7 @@ CALLERS = {
 OPERATORS = {
     "cli/audit.py", "cli/policy/new.py", "config/input_schema.py", "config/problems.py", "config/rules.py",
     "config/secret_references.py", "config/typed_reader.py", "config/yaml_source.py", "core/kernel/compile.py",
-    "core/kernel/ground.py", "core/kernel/hosts.py", "core/policy/load_rules.py",
+    "core/kernel/hosts.py", "core/policy/load_rules.py",
     "core/policy/source.py", "core/policy/syntax_errors.py", "core/policy/validate.py", "core/revocation.py",
     "proxy/dispatch.py",
 }  # fmt: skip

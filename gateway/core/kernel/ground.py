@@ -5,7 +5,6 @@ part counts as true, or as false, only if it is that for each agent of the class
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -15,11 +14,11 @@ from msgspec import Struct
 from gateway.core.kernel.actions import RESOURCE_OF
 from gateway.core.model import Uid
 from gateway.core.policy.entities import World, load
+from gateway.core.policy.evaluate import failing
 from gateway.core.policy.rule import policy_set
 from gateway.core.policy.syntax import alone, uid_of, walk
 
 Answer = Literal["true", "false", "mixed", "unknown", "fails"]
-_CULPRIT = re.compile(r"error while evaluating policy `([^`]*)`")
 
 
 class _Said(Struct, frozen=True):
@@ -72,13 +71,16 @@ def ground(parts: Iterable[pst.Expr], classes: Mapping[str, tuple[Uid, ...]], wo
     said: dict[tuple[Uid, str], _Said] = {}
     moving = any(isinstance(each, pst.Var) and each.name == "action" for part in numbers for each in walk(part))
     for agent in agents:
-        asked = [_ask(agent, action, policies, entities) for action in (RESOURCE_OF if moving else ("readFile",))]
+        asked = [
+            _ask(agent, action, policies, entities, numbers.values())
+            for action in (RESOURCE_OF if moving else ("readFile",))
+        ]
         for action, found in zip(RESOURCE_OF, asked if moving else asked * len(RESOURCE_OF), strict=True):
             said[agent, action] = found
     return Ground(numbers, said, classes)
 
 
-def _ask(agent: Uid, action: str, policies: PolicySet, entities: Entities) -> _Said:
+def _ask(agent: Uid, action: str, policies: PolicySet, entities: Entities, every: Iterable[int]) -> _Said:
     request = {
         "principal": {"type": agent.type, "id": agent.id},
         "action": {"type": "Action", "id": action},
@@ -86,8 +88,10 @@ def _ask(agent: Uid, action: str, policies: PolicySet, entities: Entities) -> _S
         "context": json.dumps({}),
     }
     found = is_authorized(request, policies, entities).diagnostics
-    culprits = [number for error in found.errors for number in _CULPRIT.findall(error)]
-    return _Said(frozenset(map(int, found.reasons)), frozenset(map(int, culprits)))
+    culprits = failing(found.errors)
+    # What can't be told of one part is not known of any: each counts as failing.
+    lost = frozenset(every) if culprits is None else frozenset(map(int, culprits))
+    return _Said(frozenset(map(int, found.reasons)), lost)
 
 
 def _of_nobody(kind: str, part: pst.Expr) -> Answer:

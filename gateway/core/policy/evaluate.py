@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from cedarpy import Decision, Entities, PolicySet, Schema, is_authorized
@@ -46,8 +47,14 @@ def _request(facts: Facts, *, approved: bool) -> dict[str, Any]:
     }
 
 
+def failing(errors: Iterable[str]) -> frozenset[str] | None:
+    """Ids of the policies that Cedar's errors are about; None where one of them is about no policy."""
+    ids = [match.group(1) if (match := _CULPRIT.search(error)) else None for error in errors]
+    return None if None in ids else frozenset(each for each in ids if each is not None)
+
+
 def _culprits(errors: list[str]) -> str:
-    ids = sorted({match.group(1) for error in errors if (match := _CULPRIT.search(error))})
+    ids = sorted(failing(errors) or ())
     if ids:
         return f"policy {', '.join(f'`{name}`' for name in ids)} could not be evaluated"
     return "the request does not fit the schema"
