@@ -5,7 +5,7 @@ from cedarpy import PolicySet
 from msgspec import structs
 
 from gateway.core.policy.case import Case, all_entities, case_of
-from gateway.core.policy.evaluate import evaluate, satisfied
+from gateway.core.policy.evaluate import evaluate, failing, satisfied
 
 INVOKE = '@id("p") permit (principal is Agent, action == Action::"invokeTool", resource is Tool);'
 ERRS = "forbid (principal, action, resource) when { principal.risk + 9223372036854775807 > 0 };"
@@ -49,3 +49,10 @@ def test_a_request_that_does_not_fit_the_schema_is_an_error_without_its_values(c
 def test_explanations_count_an_error_as_not_satisfied(case):
     policies = PolicySet.from_str(INVOKE + ERRS.replace("forbid", "permit"))
     assert satisfied(policies, case.bundle.schemas.bare.handle, case.facts, all_entities(case)) == {"policy0"}
+
+
+def test_an_error_about_no_policy_leaves_none_beyond_doubt():
+    known = "error while evaluating policy `policy1`: no such attribute"
+    assert failing([]) == frozenset()
+    assert failing([known, known.replace("1", "2")]) == {"policy1", "policy2"}
+    assert failing([known, "another kind of error"]) is None
