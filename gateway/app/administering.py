@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 import msgspec
 
@@ -58,16 +59,23 @@ def admin_edition(published: Published, telemetry: Telemetry) -> AdminEdition:
     )
 
 
+class Administered(NamedTuple):
+    """What of the running gateway is seen and changed through the admin API."""
+
+    gate: Gate
+    revoking: Revoking
+    policies: PolicyDesk
+    kernel: KernelDesk
+    letters: Letters
+    integrations: Callable[[str], Integration | None]
+    """By name: whose word counts for people's."""
+
+
 async def administer(
     settings: Settings,
     edition: Callable[[], AdminEdition],
-    gate: Gate,
-    revoking: Revoking,
-    policies: PolicyDesk,
-    kernel: KernelDesk,
+    administered: Administered,
     identity: Identity,
-    letters: Letters,
-    integrations: Callable[[str], Integration | None],
     telemetry: Telemetry,
     stack: AsyncExitStack,
 ) -> int | None:
@@ -76,7 +84,7 @@ async def administer(
     Raises:
         PartError: the port or the socket can't be bound.
     """
-    office = _office(settings, edition, gate, revoking, policies, kernel, letters, telemetry)
+    office, gate = _office(settings, edition, administered, telemetry), administered.gate
     desk = Desk(office, ENDPOINTS)
     own, path = AdminListener(desk.handle), settings.admin_socket
     stack.push_async_callback(own.stop)
@@ -99,7 +107,7 @@ async def administer(
         return None if kept is None else as_of(kept.approval, now)
 
     page = ApprovalPage(edition, shown, desk.handle)
-    incoming = Incoming(office, integrations, gate.single_use, desk.handle, page.handle)
+    incoming = Incoming(office, administered.integrations, gate.single_use, desk.handle, page.handle)
     listener = AdminListener(incoming.handle)
     stack.push_async_callback(listener.stop)
     try:
@@ -109,15 +117,10 @@ async def administer(
 
 
 def _office(
-    settings: Settings,
-    edition: Callable[[], AdminEdition],
-    gate: Gate,
-    revoking: Revoking,
-    policies: PolicyDesk,
-    kernel: KernelDesk,
-    letters: Letters,
-    telemetry: Telemetry,
+    settings: Settings, edition: Callable[[], AdminEdition], administered: Administered, telemetry: Telemetry
 ) -> Office:
+    gate, revoking = administered.gate, administered.revoking
+
     async def check_revoked(principal: Principal) -> None:
         await gate.revoked.check(_keys(principal), halted=False)
 
@@ -129,11 +132,11 @@ def _office(
         check_revoked=check_revoked,
         decisions=lambda: AuditReader(settings.store.url),
         standings=lambda kind: gate.metering.standings(kind, gate.ticks()),
-        policies=policies,
-        kernel=kernel,
+        policies=administered.policies,
+        kernel=administered.kernel,
         approvals=gate.approvals,
         wake=gate.waiters.wake,
-        letters=letters,
+        letters=administered.letters,
         sealer=gate.sealer,
         metrics=telemetry.metrics,
         log=telemetry.log,

@@ -6,7 +6,7 @@ A part that dies takes the process down: half a gate is no gate.
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.admin.incoming import Integration
-from gateway.app.administering import administer
+from gateway.app.administering import Administered, administer
 from gateway.app.approvals import follow_approvals
 from gateway.app.approving import sweep
 from gateway.app.bundles import Bundles
@@ -41,6 +41,7 @@ from gateway.identity.material import Material
 from gateway.proxy.gate import Gate
 from gateway.proxy.health import HealthListener, Readiness
 from gateway.proxy.revoked import Revoked
+from gateway.proxy.server import HttpListener
 from gateway.proxy.standing import drain
 from gateway.publish import Published
 from gateway.store.audit import SqlAuditLog
@@ -114,19 +115,8 @@ async def serve(
         def integrations(name: str) -> Integration | None:
             return integration_of(editions.published.loaded.settings, name, environ)
 
-        admin = await administer(
-            settings,
-            lambda: editions.admin,
-            gate,
-            revoking,
-            policies,
-            kernel,
-            identity,
-            letters,
-            integrations,
-            telemetry,
-            stack,
-        )
+        administered = Administered(gate, revoking, policies, kernel, letters, integrations)
+        admin = await administer(settings, lambda: editions.admin, administered, identity, telemetry, stack)
         ports = msgspec.structs.replace(ports, admin=admin)
         async with asyncio.TaskGroup() as tasks:
             running = [
@@ -150,12 +140,17 @@ async def serve(
             on_ready(ports)
             await control.stop.wait()
             watch.draining = True
-            drain(gate)
-            await asyncio.gather(*(listener.drain() for listener in listeners.values()))
-            gate.stopping.set()
-            await asyncio.gather(*(listener.stop() for listener in listeners.values()))
+            await _stop(gate, listeners.values())
             for task in running:
                 task.cancel()
+
+
+async def _stop(gate: Gate, listeners: Collection[HttpListener]) -> None:
+    """Take no more, let what runs come to its end, then close."""
+    drain(gate)
+    await asyncio.gather(*(listener.drain() for listener in listeners))
+    gate.stopping.set()
+    await asyncio.gather(*(listener.stop() for listener in listeners))
 
 
 def _sender(

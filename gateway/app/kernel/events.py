@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
-from gateway.app.kernel.loader_client import LoaderClient, LoaderError
-from gateway.app.telemetry import Telemetry
+from gateway.app.kernel.loader_client import LoaderError
+from gateway.app.kernel.node import Node
 from gateway.core.audit import KernelRecord
 from gateway.core.errors import StoreError
 from gateway.core.kernel.denials import Event, denial_record, left_out_record, read_event
 from gateway.core.kernel.shadows import QUARANTINE, Shadow, shadow_record
-from gateway.core.kernel.standing import KernelNodes, Mark
+from gateway.core.kernel.standing import Mark
 from gateway.core.ports import AuditLog
 from gateway.core.registry import Registry
 
@@ -38,25 +38,21 @@ class Follower:
 
     def __init__(
         self,
-        node: str,
-        client: LoaderClient,
-        nodes: KernelNodes,
+        node: Node,
         audit: AuditLog,
         registry: Callable[[], Registry],
-        telemetry: Telemetry,
         per_second: int,
         new_id: Callable[[], str],
-        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._node = node
-        self._client = client
-        self._nodes = nodes
+        self._node = node.name
+        self._client = node.loader
+        self._nodes = node.kept
+        self._telemetry = node.telemetry
+        self._clock = node.clock
         self._audit = audit
         self._registry = registry
-        self._telemetry = telemetry
         self._per_second = per_second
         self._new_id = new_id
-        self._clock = clock
         self._mark: Mark | None = None
         self._kept: Mark | None = None
         self._left_out: Counter[tuple[str, str]] = Counter()

@@ -14,6 +14,7 @@ from gateway.app.kernel.compiling import Compiling
 from gateway.app.kernel.events import Follower
 from gateway.app.kernel.key import kernel_signer
 from gateway.app.kernel.loader_client import LoaderClient
+from gateway.app.kernel.node import Node
 from gateway.app.kernel.push import Pusher
 from gateway.app.telemetry import Telemetry
 from gateway.config.settings import Settings
@@ -55,19 +56,9 @@ class KernelHalf:
             return snapshot().registry
 
         for each in kernel.loaders:
-            loader = LoaderClient(each, client, kernel.request_seconds)
-            self._pushers.append(Pusher(each.node, loader, self._compiling, nodes, signer, kernel, telemetry))
-            follower = Follower(
-                each.node,
-                loader,
-                nodes,
-                audit,
-                lambda: snapshot().registry,
-                telemetry,
-                kernel.events_per_second,
-                new_id,
-            )
-            self._followers.append(follower)
+            node = Node(each.node, LoaderClient(each, client, kernel.request_seconds), nodes, telemetry)
+            self._pushers.append(Pusher(node, self._compiling, signer, kernel))
+            self._followers.append(Follower(node, audit, registry, kernel.events_per_second, new_id))
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -8,17 +8,15 @@ import asyncio
 import hashlib
 import random
 import time
-from collections.abc import Callable
 
 from gateway.app.kernel.compiling import Compiled, Compiling, NotCompiledError, content_of
-from gateway.app.kernel.loader_client import Acknowledged, LoaderClient, LoaderError
-from gateway.app.telemetry import Telemetry
+from gateway.app.kernel.loader_client import Acknowledged, LoaderError
+from gateway.app.kernel.node import Node
 from gateway.config.kernel_settings import KernelSettings
 from gateway.core.errors import StoreError
 from gateway.core.kernel.standing import (
     MAX_GENERATION,
     Drift,
-    KernelNodes,
     LoaderStatus,
     Wanted,
     drift_of,
@@ -39,31 +37,21 @@ _AGAIN = ("generation_old", "generation_conflict")
 class Pusher:
     """One node. ``run`` beside everything else."""
 
-    def __init__(
-        self,
-        node: str,
-        client: LoaderClient,
-        compiling: Compiling,
-        nodes: KernelNodes,
-        signer: KernelSigner,
-        settings: KernelSettings,
-        telemetry: Telemetry,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self.node = node
+    def __init__(self, node: Node, compiling: Compiling, signer: KernelSigner, settings: KernelSettings) -> None:
+        self.node = node.name
         self.wanted: Wanted | None = None
         self.status: LoaderStatus | None = None
         """What it said last."""
         self.drift: tuple[Drift, ...] = (Drift("unreachable", "not asked yet"),)
         self.asked_at = 0.0
         """Unix seconds of the last answer; 0: none yet."""
-        self._client = client
+        self._client = node.loader
+        self._nodes = node.kept
+        self._telemetry = node.telemetry
+        self._clock = node.clock
         self._compiling = compiling
-        self._nodes = nodes
         self._signer = signer
         self._settings = settings
-        self._telemetry = telemetry
-        self._clock = clock
         self._compiled: Compiled | None = None
         self._failures = 0
         self._said: frozenset[Drift] | None = None
