@@ -17,8 +17,8 @@ from gateway.config.registry_file import RegistryFile  # noqa: E402
 from gateway.config.settings import Settings  # noqa: E402
 from gateway.core.audit.schema import document as audit_document  # noqa: E402
 from gateway.core.kernel.rules import document as kernel_document  # noqa: E402
-from gateway.core.letters import Notice  # noqa: E402
 from gateway.core.reasons import Reason  # noqa: E402
+from gateway.core.webhook_letters import Notice  # noqa: E402
 
 Schema = Mapping[str, Any]
 

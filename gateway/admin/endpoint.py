@@ -15,10 +15,10 @@ from gateway.admin.policies import PolicyDesk
 from gateway.core.administration import Principal, Question
 from gateway.core.approval_port import Approvals
 from gateway.core.audit import AdminCaller
-from gateway.core.letters import Letters
 from gateway.core.metering import Standing
 from gateway.core.ports import AuditLog, Revocations, Sealer
 from gateway.core.usage import Kind
+from gateway.core.webhook_letters import Letters
 from gateway.store.query import AuditReader
 from gateway.telemetry.logs import RefusalLog
 from gateway.telemetry.metrics import Metrics

@@ -12,7 +12,7 @@ from gateway.admin.approval_page import ApprovalPage
 from gateway.admin.desk import Desk
 from gateway.admin.edition import AdminEdition
 from gateway.admin.endpoint import Office
-from gateway.admin.incoming import Incoming, Integration
+from gateway.admin.incoming_webhooks import Incoming, Integration
 from gateway.admin.kernel import KernelDesk
 from gateway.admin.policies import PolicyDesk
 from gateway.admin.server import AdminListener, SocketTakenError
@@ -24,9 +24,9 @@ from gateway.app.telemetry import Telemetry
 from gateway.config.settings import Settings
 from gateway.core.administration import Principal
 from gateway.core.approval import Approval, as_of
-from gateway.core.letters import Letters
 from gateway.core.model import User
 from gateway.core.revocation import Key, keys_of_agent
+from gateway.core.webhook_letters import Letters
 from gateway.identity.approval_links import is_signed
 from gateway.identity.jwks import Keys
 from gateway.identity.tokens import OwnIssuer, TokenVerifier, TrustedIssuer

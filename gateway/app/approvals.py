@@ -1,49 +1,71 @@
-"""Follows approvals of tool definitions that policies take argument types from: the configuration is read again then.
-
-Whether it can be used with the other types is for the reload to say; the last good generation stays otherwise.
-"""
+"""Approvals of one process: their terms from the settings, and what time alone ends."""
 
 import asyncio
-from collections.abc import Callable
+from urllib.parse import urlsplit
 
+from gateway.app.telemetry import Telemetry
+from gateway.config.settings import Settings
+from gateway.core.approval import GroupTerms, Terms
 from gateway.core.errors import StoreError
-from gateway.core.pins import UNSEEN, approved_digest, schema_of
-from gateway.core.ports import ToolPins
-from gateway.core.registry import Tool
-from gateway.core.snapshot import Snapshot
+from gateway.proxy.gate import Gate
+from gateway.proxy.hold import closed
 
-LOOK_SECONDS = 1.0
+SWEEP_SECONDS = 2.0
+DAY_MS = 86_400_000
+AT_ONCE = 200
 
 
-async def follow_approvals(snapshot: Callable[[], Snapshot], pins: ToolPins, reread: asyncio.Event) -> None:
-    """Set ``reread`` whenever another definition was approved than the one that types come from now."""
-    tried = frozenset[str]()
+def approval_terms(settings: Settings) -> Terms:
+    """How approvals are asked for and used."""
+    found = settings.approvals
+    return Terms(
+        decide_seconds=found.decide_seconds,
+        use_seconds=found.use_seconds,
+        hold_seconds=found.hold_seconds,
+        again_seconds=found.again_seconds,
+        settle_seconds=found.settle_seconds,
+        keep_days=found.keep_days,
+        pending_per_caller=found.pending_per_caller,
+        argument_bytes=found.argument_bytes,
+        url=found.url or _by_default(settings),
+        groups={
+            name: GroupTerms(
+                quorum=each.quorum, escalate_to=each.escalate_to, escalate_seconds=each.escalate_seconds or 0
+            )
+            for name, each in found.groups.items()
+        },
+    )
+
+
+async def sweep(gate: Gate, telemetry: Telemetry) -> None:
+    """Close what has lapsed, with its record, and erase its arguments; until cancelled."""
+    failing = False
     while True:
-        await asyncio.sleep(LOOK_SECONDS)
         try:
-            newer = await _newer(snapshot(), pins)
-        except StoreError:
-            # Hops that call such tools ask the same store, and are refused while it can't be asked.
-            continue
-        if newer - tried:
-            reread.set()
-        tried = newer
+            await close_lapsed(gate)
+            failing = False
+        except StoreError as error:
+            # Once, not every two seconds. Whoever reads an approval applies the time as well.
+            if not failing:
+                telemetry.log.error("approvals", reason=error.reason, detail=error.detail)
+            failing = True
+        await asyncio.sleep(SWEEP_SECONDS)
 
 
-async def _newer(snapshot: Snapshot, pins: ToolPins) -> frozenset[str]:
-    """Digests of approved definitions whose arguments policies read, and not as they are now."""
-    found: set[str] = set()
-    for tool in _typed_by_definition(snapshot):
-        pin = (await pins.of(tool.server)).get(tool.name, UNSEEN)
-        definition = pin.approved
-        if definition is None or definition.digest != approved_digest(tool, pin):
-            continue
-        if schema_of(definition) != tool.approved_schema:
-            found.add(definition.digest)
-    return frozenset(found)
+async def close_lapsed(gate: Gate) -> None:
+    """Close what has lapsed by now, and delete what ended long ago.
+
+    Raises:
+        StoreError: the store can't be asked, or a record not be written.
+    """
+    now = int(gate.clock() * 1000)
+    for approval in await gate.approvals.lapsed(now // 1000, AT_ONCE):
+        await closed(gate, approval, now)
+    await gate.approvals.forget(now - gate.edition().approvals.keep_days * DAY_MS)
 
 
-def _typed_by_definition(snapshot: Snapshot) -> list[Tool]:
-    read = [(server, tool) for server, tools in snapshot.bundle.arguments.items() for tool in tools]
-    tools = [snapshot.registry.tool(server, name) for server, name in read]
-    return [tool for tool in tools if tool is not None and tool.input_schema is None]
+def _by_default(settings: Settings) -> str | None:
+    admin = settings.listen.admin
+    if admin is None or admin.port == 0:
+        return None
+    return f"https://{urlsplit(settings.public_url).hostname}:{admin.port}"

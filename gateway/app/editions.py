@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.app.administering import admin_edition
-from gateway.app.approving import approval_terms
+from gateway.app.approvals import approval_terms
 from gateway.app.parts import (
     PartError,
     check_card_keys,

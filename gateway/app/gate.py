@@ -12,8 +12,8 @@ from gateway.app.identity import Identity
 from gateway.app.ids import new_id
 from gateway.app.parts import sealing_secret
 from gateway.app.telemetry import Telemetry
-from gateway.app.telling import telling
 from gateway.app.third_parties import third_parties
+from gateway.app.webhook_sender import telling
 from gateway.config.settings import Settings
 from gateway.core.metering import Metering
 from gateway.core.model import SpiffeId

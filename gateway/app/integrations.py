@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from gateway.admin.incoming import Integration, Verify
+from gateway.admin.incoming_webhooks import Integration, Verify
 from gateway.app.webhook_keys import slack_secrets, verifying_keys
 from gateway.config.secret_references import SecretError
 from gateway.config.settings import Settings

@@ -14,10 +14,10 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.admin.incoming import Integration
+from gateway.admin.incoming_webhooks import Integration
 from gateway.app.administering import Administered, administer
-from gateway.app.approvals import follow_approvals
-from gateway.app.approving import sweep
+from gateway.app.approvals import sweep
+from gateway.app.approved_tools import follow_approvals
 from gateway.app.bundles import Bundles
 from gateway.app.editions import Editions, decide_timed, end_unvouched
 from gateway.app.gate import Shared, new_gate
@@ -32,7 +32,7 @@ from gateway.app.recounting import recount
 from gateway.app.revoking import Revoking
 from gateway.app.signing import Signing
 from gateway.app.telemetry import Telemetry, open_telemetry
-from gateway.app.telling import Sender, TellingOffice
+from gateway.app.webhook_sender import Sender, TellingOffice
 from gateway.config.settings import Settings
 from gateway.config.watcher import changes
 from gateway.core.audit import CheckpointRecord, encode
@@ -47,7 +47,6 @@ from gateway.publish import Published
 from gateway.store.audit import SqlAuditLog
 from gateway.store.audit_file import AuditFile
 from gateway.store.checkpoint_key import load_or_create
-from gateway.store.letters import SqlLetters
 from gateway.store.policy_versions import SqlPolicyVersions
 from gateway.store.pulse import Pulse
 from gateway.store.revocations import SqlRevocations
@@ -55,6 +54,7 @@ from gateway.store.single_use import SqlSingleUse
 from gateway.store.sql import audit_path
 from gateway.store.state import open_state
 from gateway.store.trust_bundles import SqlTrustBundles
+from gateway.store.webhook_letters import SqlLetters
 
 AUDIT_SUSPECT_SECONDS = 10.0
 

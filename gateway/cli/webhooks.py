@@ -11,11 +11,11 @@ from urllib.parse import quote
 import click
 import msgspec
 
-from gateway.admin.api.letters import PATH
+from gateway.admin.api.webhook_letters import PATH
 from gateway.cli import render
 from gateway.cli.admin_client import ask, socket_path
 from gateway.cli.revoke import reaching, text_or_json
-from gateway.core.letters import Standing
+from gateway.core.webhook_letters import Standing
 
 PAGE = 200
 _HEADINGS = ("ID", "TARGET", "EVENT", "ATTEMPTS", "LAST", "NEXT", "HOW")

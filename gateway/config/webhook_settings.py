@@ -8,7 +8,7 @@ from msgspec import Meta
 from gateway.config.problems import Fault
 from gateway.config.section import Section
 from gateway.config.words import FilePath, HttpsUrl, Label, Name, Network, PersonId, SecretReference
-from gateway.core.letters import EVENTS, Event
+from gateway.core.webhook_letters import EVENTS, Event
 
 DAY = 86_400
 Secrets = tuple[SecretReference, ...]

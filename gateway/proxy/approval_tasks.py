@@ -14,10 +14,10 @@ from gateway.core.model import Call, Hop, Outcome
 from gateway.core.reasons import Reason
 from gateway.protocols.a2a import approval as a2a
 from gateway.proxy import hold, sessions
+from gateway.proxy.approval_answers import a2a_answer, text_of
 from gateway.proxy.exchange import Answer
 from gateway.proxy.forward import finish
 from gateway.proxy.gate import Gate, Passage
-from gateway.proxy.waiting import a2a_answer, text_of
 
 STATES: Mapping[life.State, a2a.TaskState] = {
     "pending": "AUTH_REQUIRED",

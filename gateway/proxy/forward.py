@@ -18,6 +18,7 @@ from gateway.protocols.jsonrpc import parse_answer
 from gateway.protocols.sse import Comment, Event, SseParser, encode_comment, encode_event, encode_message
 from gateway.proxy import consent, counting, handles
 from gateway.proxy.adapters import adapter_of
+from gateway.proxy.approval_use import consume
 from gateway.proxy.dispatch import dispatch
 from gateway.proxy.exchange import Answer, Headers
 from gateway.proxy.gate import Gate, Passage
@@ -26,7 +27,6 @@ from gateway.proxy.observe import server_of
 from gateway.proxy.refuse import observe_failure, record_outcome, reply_to
 from gateway.proxy.relay import Relay
 from gateway.proxy.revoked import keys_of_lease
-from gateway.proxy.settling import consume
 from gateway.proxy.standing import check_standing, end_session, of_silence
 from gateway.proxy.upstream import UpstreamAnswer
 from gateway.telemetry import semconv

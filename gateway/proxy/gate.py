@@ -24,6 +24,7 @@ from gateway.identity.material import MaterialError
 from gateway.identity.mint_cache import MintCache
 from gateway.identity.rotation import ClientIdentity
 from gateway.protocols.base import Refusal, Reply
+from gateway.proxy.approval_waiters import Waiters
 from gateway.proxy.callers import NO_MESH, Mesh
 from gateway.proxy.edition import Edition
 from gateway.proxy.exchange import Exchange
@@ -34,7 +35,6 @@ from gateway.proxy.revoked import Revoked
 from gateway.proxy.third_party import ThirdParties
 from gateway.proxy.trust_bundle import Document
 from gateway.proxy.upstream import Upstreams
-from gateway.proxy.waiters import Waiters
 from gateway.telemetry import semconv
 from gateway.telemetry.logs import RefusalLog
 from gateway.telemetry.metrics import Metrics

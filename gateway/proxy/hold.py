@@ -1,7 +1,7 @@
 """A call that people have to approve: found among what was approved, held for a while, or asked for.
 
 A retry starts at the top: it is decided anew, on the policies of then, and an approval only adds what people said of
-exactly that call. What the client is told is ``waiting``'s; using it up is ``settling``'s.
+exactly that call. What the client is told is ``approval_answers``', using it up ``approval_use``'s.
 """
 
 from collections.abc import Mapping

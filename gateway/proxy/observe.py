@@ -7,8 +7,8 @@ import msgspec
 from gateway.core.audit import DecisionRecord
 from gateway.core.model import Decision
 from gateway.core.registry import Upstream
+from gateway.proxy.explained import ARGUMENTS, policies_told
 from gateway.proxy.gate import Gate, Passage
-from gateway.proxy.told import ARGUMENTS, policies_told
 from gateway.telemetry import semconv
 
 

@@ -30,6 +30,7 @@ from gateway.core.reasons import Reason
 from gateway.identity.mint_cache import Signed
 from gateway.protocols.base import Incoming
 from gateway.proxy import (
+    approval_answers,
     approval_tasks,
     arguments,
     callers,
@@ -44,7 +45,6 @@ from gateway.proxy import (
     sessions,
     tasks,
     trust_bundle,
-    waiting,
     webhooks,
     wellknown,
     workloads,
@@ -135,7 +135,7 @@ class Pipeline:
             chain = await chains.chain_of(gate, passage, route)
         await self._check_owned(passage, route, call, chain)
         place = rounds.Place(route, sessions.owner(chain, exchange.peer), passage.upstream_session)
-        call = waiting.resent(gate, passage, place, call)
+        call = approval_answers.resent(gate, passage, place, call)
         call = rounds.reopened(gate.sealer, place, call, passage.at // 1000)
         call = resumption.resumed(gate.sealer, place, call, passage.at // 1000)
         call = passage.call = await tasks.placed(gate, passage, place, call)
@@ -195,7 +195,7 @@ class Pipeline:
                 decision, minted, cure = self._narrowed(passage, decision)
             await commit(gate, passage, decision, minted)
         if isinstance(decision, Ask):
-            raise await waiting.told(gate, passage, decision)
+            raise await approval_answers.told(gate, passage, decision)
         if not isinstance(decision, Permit):
             raise DeniedError(decision, cure)
         return decision, minted

@@ -15,12 +15,12 @@ from gateway.core.reasons import Reason
 from gateway.protocols.base import Headers, Refusal, Reply, refusal_of
 from gateway.protocols.challenge import challenge
 from gateway.proxy.adapters import adapter_of
+from gateway.proxy.approval_use import settle
 from gateway.proxy.counting import LimitedError
 from gateway.proxy.edition import Edition
 from gateway.proxy.exchange import Answer, Listener
+from gateway.proxy.explained import decision_told
 from gateway.proxy.gate import Gate, Passage
-from gateway.proxy.settling import settle
-from gateway.proxy.told import decision_told
 from gateway.proxy.wellknown import metadata_path
 from gateway.telemetry import semconv
 

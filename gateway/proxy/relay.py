@@ -22,10 +22,10 @@ from gateway.proxy.adapters import Shown, adapter_of, task_key
 from gateway.proxy.asking import decide_request
 from gateway.proxy.dispatch import dispatch
 from gateway.proxy.exchange import Headers
+from gateway.proxy.explained import decision_told
 from gateway.proxy.gate import Gate, Passage
 from gateway.proxy.resumption import seal_event
 from gateway.proxy.rounds import Asked, Place, State, seal_request, seal_state, with_state
-from gateway.proxy.told import decision_told
 from gateway.proxy.upstream import UpstreamAnswer
 
 LISTED_AT_ONCE = 50

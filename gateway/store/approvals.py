@@ -1,7 +1,7 @@
 """Approvals in the state database. Fulfils ``core.approval_port.Approvals``; can't open the sealed arguments.
 
 Every change is a compare-and-set on the version, and what webhooks are told of it is written in its transaction.
-Doesn't know what may follow what: ``core.approval`` does; or what is told of it: ``core.letters`` does.
+Doesn't know what may follow what: ``core.approval`` does; or what is told of it: ``core.webhook_letters`` does.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.core.approval import Approval, State
 from gateway.core.approval_port import KeptApproval
-from gateway.core.letters import Letter
-from gateway.store import letters
+from gateway.core.webhook_letters import Letter
+from gateway.store import webhook_letters
 from gateway.store.state import transaction
 from gateway.store.tables import approvals as table
 
@@ -57,7 +57,7 @@ class SqlApprovals:
                 if (await connection.execute(waiting)).scalar_one() >= most:
                     return None
                 await connection.execute(insert(table).values(row).on_conflict_do_nothing())
-                await letters.post(connection, self._telling(None, approval))
+                await webhook_letters.post(connection, self._telling(None, approval))
                 found = (await connection.execute(opened)).one()
         return _kept(found)
 
@@ -89,7 +89,7 @@ class SqlApprovals:
         async with transaction(self._engine) as connection:
             changed = await connection.execute(update(table).where(same).values(**changes))
             if changed.rowcount:
-                await letters.post(connection, self._telling(before, after))
+                await webhook_letters.post(connection, self._telling(before, after))
         return bool(changed.rowcount)
 
     async def page(self, states: Collection[State], before: int | None, limit: int) -> tuple[KeptApproval, ...]:

@@ -14,8 +14,8 @@ import pytest
 
 import gateway
 from gateway.admin.approval_page import _ID
-from gateway.admin.incoming import _ID as _NONCE
-from gateway.admin.incoming import _SLACK, _STANDARD
+from gateway.admin.incoming_webhooks import _ID as _NONCE
+from gateway.admin.incoming_webhooks import _SLACK, _STANDARD
 from gateway.core.policy.evaluate import _CULPRIT
 from gateway.identity.authorization_server import _ERROR_CODE, _SENDABLE
 from gateway.protocols.base import accepts
@@ -28,8 +28,9 @@ from gateway.telemetry.traces import remote_context
 
 ROOT = Path(str(gateway.__file__)).parent
 CALLERS = {
-    "admin/approval_page.py", "admin/incoming.py", "core/policy/evaluate.py", "identity/authorization_server.py",
-    "proxy/consent_pages.py", "protocols/notices/teams.py", "telemetry/redaction.py",
+    "admin/approval_page.py", "admin/incoming_webhooks.py", "core/policy/evaluate.py",
+    "identity/authorization_server.py", "proxy/consent_pages.py", "protocols/notices/teams.py",
+    "telemetry/redaction.py",
 }  # fmt: skip
 """May meet a caller's text: in Cedar's messages, in the log, of a browser; or that of a third party's server."""
 OPERATORS = {

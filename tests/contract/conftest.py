@@ -10,14 +10,13 @@ import pytest
 from gateway.core.approval_port import Approvals
 from gateway.core.keeping import SealedKeys, TrustBundles, UpstreamTokens
 from gateway.core.kernel.standing import KernelNodes
-from gateway.core.letters import Letters, TargetTerms, letters_of
 from gateway.core.ports import Bindings, Handles, LiveChains, Revocations, SingleUse, TaskOwners, ToolPins
 from gateway.core.versions import PolicyVersions
+from gateway.core.webhook_letters import Letters, TargetTerms, letters_of
 from gateway.store.approvals import SqlApprovals
 from gateway.store.bindings import SqlBindings
 from gateway.store.handles import SqlHandles
 from gateway.store.kernel_nodes import SqlKernelNodes
-from gateway.store.letters import SqlLetters
 from gateway.store.live_chains import SqlLiveChains
 from gateway.store.policy_versions import SqlPolicyVersions
 from gateway.store.pulse import Pulse
@@ -30,6 +29,7 @@ from gateway.store.task_owners import SqlTaskOwners
 from gateway.store.tool_pins import SqlToolPins
 from gateway.store.trust_bundles import SqlTrustBundles
 from gateway.store.upstream_tokens import SqlUpstreamTokens
+from gateway.store.webhook_letters import SqlLetters
 from tests.core.approvals import NOW
 
 

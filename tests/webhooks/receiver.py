@@ -13,13 +13,13 @@ import structlog
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from gateway.app.telling import Sender, TellingOffice, telling
+from gateway.app.webhook_sender import Sender, TellingOffice, telling
 from gateway.config.load import Loaded, load
 from gateway.core.limits import Limits
 from gateway.proxy.webhook_client import Webhooks
 from gateway.store.approvals import SqlApprovals
-from gateway.store.letters import SqlLetters
 from gateway.store.state import open_state
+from gateway.store.webhook_letters import SqlLetters
 from gateway.telemetry.metrics import Metrics
 from tests.company import Company
 from tests.core.approvals import NOW

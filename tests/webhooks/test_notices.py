@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from gateway.core import approval as life
-from gateway.core.letters import EVENTS, Notice, notice_of
+from gateway.core.webhook_letters import EVENTS, Notice, notice_of
 from gateway.protocols.notices import body_of
 from tests.core.approvals import NOW, an_approval, yes
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from gateway.core.letters import Notice
+from gateway.core.webhook_letters import Notice
 from gateway.protocols.notices import slack, teams
 from gateway.protocols.notices.look import look_of
 

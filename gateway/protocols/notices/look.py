@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from gateway.core.letters import Event, Notice
+from gateway.core.webhook_letters import Event, Notice
 
 TITLES: Mapping[Event, str] = {
     "approval.asked": "A call of an agent waits for people",

@@ -9,8 +9,8 @@ from gateway.admin.cursor import CURSOR_CHARS, opened, sealed
 from gateway.admin.endpoint import Asked, Endpoint, Office, Told
 from gateway.core.administration import Question
 from gateway.core.errors import HopError
-from gateway.core.letters import Event, Letter, Standing, again
 from gateway.core.reasons import Reason
+from gateway.core.webhook_letters import Event, Letter, Standing, again
 
 PATH = "/api/v1/webhooks/letters"
 COLLECTION = "webhooks"

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from gateway.core import approval as life
 from gateway.core.approval import Approval, Need
-from gateway.core.letters import (
+from gateway.core.webhook_letters import (
     LONGEST_SECONDS,
     Letter,
     Notice,

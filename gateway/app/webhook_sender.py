@@ -1,7 +1,7 @@
 """Sends what the outbox holds: one letter of a target at a time, each target for itself, until stopped.
 
 A letter is claimed before it is sent and settled after; killed in between, it is sent again under the same id. What is
-told is ``core.letters``', how it looks ``protocols.notices``', where it may go ``proxy.webhook_client``'s.
+told is ``core.webhook_letters``', how it looks ``protocols.notices``', where it may go ``proxy.webhook_client``'s.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from gateway.config.settings import Settings
 from gateway.core.approval import Approval
 from gateway.core.approval_port import Approvals
 from gateway.core.errors import StoreError, UpstreamError
-from gateway.core.letters import (
+from gateway.core.webhook_letters import (
     Letter,
     Letters,
     Notice,

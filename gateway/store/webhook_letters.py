@@ -1,7 +1,7 @@
-"""The outbox of webhooks in the state database. Fulfils ``core.letters.Letters``.
+"""The outbox of webhooks in the state database. Fulfils ``core.webhook_letters.Letters``.
 
 A letter is claimed by one sender at a time, and a sender that is killed loses only time: its claim ends. Doesn't know
-what an attempt means for a letter: ``core.letters`` does.
+what an attempt means for a letter: ``core.webhook_letters`` does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping, and_, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from gateway.core.letters import Letter, Standing
+from gateway.core.webhook_letters import Letter, Standing
 from gateway.store.state import transaction
 from gateway.store.tables import webhook_letters as table
 

@@ -1,4 +1,4 @@
-"""Contract of ``core.letters.Letters``: letters come with the change, each is one sender's at a time, none is lost."""
+"""Contract of ``core.webhook_letters.Letters``: written with the change, each one sender's at a time, none is lost."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from gateway.core import approval as life
-from gateway.core.letters import after_attempt, again
+from gateway.core.webhook_letters import after_attempt, again
 from tests.core.approvals import NOW, an_approval, yes
 
 LATER = NOW + 120_000
