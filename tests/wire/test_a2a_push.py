@@ -5,76 +5,25 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from a2a.types import (
-    AuthenticationInfo,
     DeleteTaskPushNotificationConfigRequest,
     GetTaskPushNotificationConfigRequest,
     ListTaskPushNotificationConfigsRequest,
     SendMessageConfiguration,
-    TaskPushNotificationConfig,
 )
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
 
 from gateway.core.audit import DecisionRecord, RefusedRecord
-from gateway.store.query import Found
 from tests.company import Company
-from tests.gateways import Script, listening, running, scripted
-from tests.ports import free_port
+from tests.gateways import Script, running, scripted
+from tests.wire.a2a_webhook import NOTIFY, PUSH, Receiver, config_for, last, receiving
 from tests.wire.agent import asking, bare, heard, question, refusal_of, rpc, sending
 from tests.wire.analyst import analysing
 from tests.wire.test_revocation_chain import revoke
-
-PUSH = """
-@id("webhooks-of-ones-own")
-permit (
-  principal,
-  action in [
-    Action::"createPushConfig", Action::"getPushConfig", Action::"listPushConfigs", Action::"deletePushConfig"
-  ],
-  resource is Agent
-);
-"""
-NOTIFY = """
-@id("agents-notify-who-asked")
-permit (principal is Agent, action == Action::"notify", resource is Agent);
-"""
-
-
-@dataclass
-class Receiver:
-    """A client's webhook."""
-
-    port: int
-    status: int = 200
-    host: str = "127.0.0.1"
-    seen: list[tuple[dict[str, str], Any]] = field(default_factory=list)
-    """Headers and body of each notification."""
-    arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
-
-    @property
-    def url(self) -> str:
-        return f"https://{self.host}:{self.port}/hook?for=me"
-
-    async def until(self, count: int) -> None:
-        async with asyncio.timeout(10), self.arrived:
-            await self.arrived.wait_for(lambda: len(self.seen) >= count)
-
-    async def take(self, request: Request) -> Response:
-        assert str(request.url.query) == "for=me"
-        async with self.arrived:
-            self.seen.append((dict(request.headers), await request.json()))
-            self.arrived.notify_all()
-        return RedirectResponse("https://127.0.0.1:1/") if self.status == 307 else Response(status_code=self.status)
 
 
 @pytest.fixture
@@ -84,30 +33,6 @@ def company(tmp_path: Path) -> Company:
     bundle = company.svid("server/hook").bundle
     company.settings["webhooks"] = {"networks": ["127.0.0.0/8"], "ca_file": str(bundle)}
     return company
-
-
-@asynccontextmanager
-async def receiving(company: Company, status: int = 200) -> AsyncIterator[Receiver]:
-    receiver, files = Receiver(free_port(), status), company.svid("server/hook")
-    config = uvicorn.Config(
-        Starlette(routes=[Route("/hook", receiver.take, methods=["POST"])]),
-        host="127.0.0.1",
-        port=receiver.port,
-        log_level="warning",
-        ssl_certfile=str(files.certificate),
-        ssl_keyfile=str(files.key),
-    )
-    async with listening(config):
-        yield receiver
-
-
-def config_for(receiver: Receiver, **members: Any) -> TaskPushNotificationConfig:
-    authentication = AuthenticationInfo(scheme="Bearer", credentials="for-the-hook")
-    return TaskPushNotificationConfig(url=receiver.url, token="known-by-this", authentication=authentication, **members)
-
-
-def last(company: Company, action: str) -> Found:
-    return [found for found in company.records() if found.record.action == action][-1]
 
 
 async def test_a_message_sets_a_webhook_and_is_notified_there(company: Company) -> None:

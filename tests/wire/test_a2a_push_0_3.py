@@ -15,11 +15,11 @@ from a2a.types import (
 
 from gateway.core.audit import DecisionRecord
 from tests.company import Company
+from tests.wire.a2a_webhook import NOTIFY, PUSH, Receiver, config_for, last, receiving
 from tests.wire.agent import asking, bare, heard, question, refusal_of, rpc
 from tests.wire.agent import sending as sending_1_0
 from tests.wire.analyst import analysing
 from tests.wire.test_a2a_0_3 import Older, sending
-from tests.wire.test_a2a_push import NOTIFY, PUSH, Receiver, config_for, last, receiving
 
 OLD = {"A2A-Version": None}
 SECRETS = {"token": "known-by-this", "authentication": {"schemes": ["Bearer", "Basic"], "credentials": "for-the-hook"}}
