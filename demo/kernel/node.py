@@ -70,8 +70,8 @@ class Node:
 
     @property
     def policy(self) -> Path:
-        """The one policy file of both enforcement points."""
-        return self.site.root / "policies" / "kernel" / "analysts.cedar"
+        """The one policy file of both enforcement points: the gateway's own tier, of which the kernel gets its part."""
+        return self.site.root / "policies" / "platform" / "analysts.cedar"
 
     @property
     def socket(self) -> Path:
@@ -85,7 +85,7 @@ class Node:
 
     def settle(self) -> None:
         """Write everything."""
-        for folder in (self.folder, self.folder / "state", self.secret.parent, self.policy.parent):
+        for folder in (self.folder, self.folder / "state", self.secret.parent):
             folder.mkdir(mode=0o700)
         self.secret.write_text("the secret\n", encoding="ascii")
         self.guest_events.touch()

@@ -27,6 +27,7 @@ from demo.run import INTERRUPTED, Step, arguments, interrupt, table
 from demo.site import REPOSITORY, SiteError, build
 
 WAIT_SECONDS = 30.0
+PERMIT = "analysts-read-balances"
 AGENT_SECONDS = 60
 
 
@@ -142,13 +143,13 @@ def _identity(node: Node) -> list[str]:
 
 def _called(node: Node, seen: Mapping[str, Any]) -> Step:
     tool = str(seen["tool"])
-    recorded = next(
-        (line for line in evidence.of_agent(node.site, GUEST).splitlines() if "ledger/read_balance" in line), None
-    )
+    calls = [line for line in evidence.of_agent(node.site, GUEST).splitlines() if "ledger/read_balance" in line]
+    # The policy file that the kernel has its part of decided this as well.
+    recorded = next((line for line in calls if PERMIT in line), None)
     actual = tool.partition(":")[0]
     return Step(
         f"{GUEST}, with a valid token, calls a tool through the gateway", "permitted", actual, tool,
-        None if recorded is None else "invokeTool ledger/read_balance", "",
+        None if recorded is None else f"invokeTool ledger/read_balance by {PERMIT}", "",
     )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from gateway.config.words import (
     WebUrl,
 )
 from gateway.core.model import Way
+from gateway.core.registry import Transport
 
 Labels = tuple[Label, ...]
 Team = Annotated[Label, Meta(description="A team listed under `teams`.")]
@@ -315,7 +316,7 @@ class DestinationEntry(Section, frozen=True, kw_only=True, forbid_unknown_fields
         DestinationHost, Meta(description="A name in lower case, an address, or a network like `10.0.0.0/8`.")
     ]
     port: Annotated[int | None, Meta(description="1 to 65535; any where not set.")] = None
-    protocol: Annotated[Literal["tcp", "udp"] | None, Meta(description="Both where not set.")] = None
+    protocol: Annotated[Transport | None, Meta(description="Both where not set.")] = None
     sets: Annotated[
         Labels, Meta(description='Destination sets that policies name: `resource in DestinationSet::"…"`.')
     ] = ()

@@ -13,6 +13,7 @@ from gateway.core.third_party import ThirdParty
 
 RiskLevel = Literal["low", "medium", "high"]
 Status = Literal["active", "suspended"]
+Transport = Literal["tcp", "udp"]
 LiveMode = Literal["raise", "deny", "observe"]
 Needs = Mapping[str, tuple[str, ...]]
 """Cedar action → the scopes that it needs."""
@@ -217,7 +218,7 @@ class Destination(Struct, frozen=True, kw_only=True):
     """A name in lower case, an address, or a network like ``10.0.0.0/8``."""
     port: int | None = None
     """None: any."""
-    protocol: Literal["tcp", "udp"] | None = None
+    protocol: Transport | None = None
     sets: tuple[str, ...] = ()
 
 

@@ -38,7 +38,7 @@ def test_both_attempts_are_refused_and_recorded(tmp_path: Path) -> None:
     for expected in ("permitted ", "ECONNREFUSED ", "EPERM "):
         assert seen.count(expected) == 2
     records = done.stdout[done.stdout.index("$ hopgate audit query --agent guest") :]
-    assert re.search(r"permit .*invokeTool .*ledger/read_balance", records)
+    assert re.search(r"permit .*invokeTool .*ledger/read_balance.* analysts-read-balances", records)
     assert re.search(r"deny +guest on worker-1 +connectNetwork .*kernel_denied", records)
     assert re.search(
         r"deny +guest on worker-1 +readFile .*payroll-key.*kernel_denied \(nobody-reads-secrets\)", records

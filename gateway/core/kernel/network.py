@@ -11,10 +11,11 @@ from functools import partial
 from msgspec import Struct
 
 from gateway.core.kernel.hosts import KnownHost, is_single
-from gateway.core.kernel.places import TRANSPORTS, Place, Places, Sets, Transport, places
+from gateway.core.kernel.places import TRANSPORTS, Place, Places, Sets, places
 from gateway.core.kernel.rules import MAX_PORTS, MAX_RULES
 from gateway.core.kernel.spoken import Asked, Spoken, Verdict, fitting
 from gateway.core.model import Effect
+from gateway.core.registry import Transport
 
 _Key = tuple[int | None, Transport]
 _MOST_PLACES = 100_000

@@ -6,16 +6,14 @@ that isn't named may be one of a name, and what isn't known never helps a permit
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
 
 from msgspec import Struct
 
 from gateway.core.kernel.formula import Atom, Host, Literally, Port, Protocol, Within, literals
 from gateway.core.kernel.hosts import KnownHost, known_host
 from gateway.core.kernel.spoken import Asked, Spoken, Verdict
-from gateway.core.registry import Destination
+from gateway.core.registry import Destination, Transport
 
-Transport = Literal["tcp", "udp"]
 TRANSPORTS: tuple[Transport, ...] = ("tcp", "udp")
 
 

@@ -11,6 +11,8 @@ import msgspec
 import rfc8785
 from msgspec import Meta, Struct
 
+from gateway.core.registry import Transport
+
 SCHEMA: Final = "hopgate.kernel/1"
 READ, WRITE, EXEC, LIBRARY = 1, 2, 4, 8
 """Bits of an automaton's and an anchor's mask."""
@@ -100,7 +102,7 @@ class NetworkRule(Struct, frozen=True, forbid_unknown_fields=True):
     effect: Literal["permit", "forbid"]
     host: Host | None
     port: Port | None
-    protocol: Annotated[Literal["tcp", "udp"] | None, Meta(description="`null`: both.")]
+    protocol: Annotated[Transport | None, Meta(description="`null`: both.")]
     policy: Index
     inexact: Annotated[
         bool,

@@ -16,7 +16,7 @@ from gateway.core.policy.entities import World
 from gateway.core.policy.rule import Rule
 from gateway.core.policy.source import Problem, did_you_mean
 from gateway.core.policy.syntax import conditions, path_of, walk
-from gateway.core.registry import Registry, RiskLevel, Status
+from gateway.core.registry import Registry, RiskLevel, Status, Transport
 
 CUSTOMARY_ENVIRONMENTS = frozenset({"production", "staging", "development", "test"})
 """Known even where nothing is registered in one yet, so that shipped policies load in a small deployment."""
@@ -37,6 +37,8 @@ _LISTED = frozenset(
         "Model",
     }
 )
+_TRANSPORT = "resource.protocol"
+"""A network destination's, which is another word than ``context.protocol``."""
 _COMPARISONS = frozenset({"eq", "not_eq", "contains", "contains_all", "contains_any"})
 
 
@@ -64,6 +66,7 @@ def vocabulary(registry: Registry, world: World) -> Vocabulary:
             "risk_level": frozenset(get_args(RiskLevel)),
             "status": frozenset(get_args(Status)),
             "protocol": frozenset(get_args(ProtocolName)),
+            _TRANSPORT: frozenset(get_args(Transport)),
             "environment": CUSTOMARY_ENVIRONMENTS.union(environments),
             "capabilities": frozenset(chain.from_iterable(capabilities)),
         },
@@ -108,7 +111,9 @@ def _closed(expr: pst.Expr, known: Vocabulary) -> str | None:
     if not isinstance(expr, pst.GetAttr) or expr.attr not in known.values:
         return None
     path = path_of(expr)
-    return None if path is not None and path[:2] == ("context", "args") else expr.attr
+    if path is not None and path[:2] == ("context", "args"):
+        return None
+    return _TRANSPORT if expr.attr == "protocol" and path != ("context", "protocol") else expr.attr
 
 
 def _strings(expr: pst.Expr) -> Iterator[str]:

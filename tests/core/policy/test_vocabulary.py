@@ -22,6 +22,7 @@ def found(kit, firm, condition):
         ('principal.environment == "prodution"', "production"),
         ('resource.environment == "stagging"', "staging"),
         ('context.protocol == "mpc"', "mcp"),
+        ('context.protocol == "tcp"', "mcp"),
         ('principal.capabilities.contains("finanse")', "finance"),
         ('principal.capabilities.containsAny(["audit", "plannin"])', "planning"),
         ('principal in Group::"finance-agnets"', "finance-agents"),
@@ -70,3 +71,13 @@ def test_scope_words_are_checked_too(kit, firm):
     text = '@id("p") permit (principal in Group::"finance-agnets", action == Action::"invokeTool", resource);'
     (problem,) = compile_bundle(kit.files(text), kit.SCHEMA, firm)
     assert 'did you mean "finance-agents"' in problem.message
+
+
+@pytest.mark.parametrize(("word", "good"), [("tcp", True), ("udp", True), ("tpc", False), ("mcp", False)])
+def test_the_protocol_of_a_destination_is_another_word(kit, firm, word, good):
+    text = f"""@id("p") permit (principal, action == Action::"connectNetwork", resource)
+when {{ resource.protocol == "{word}" }};"""
+    loaded = compile_bundle(kit.files(text), kit.SCHEMA, firm)
+    assert isinstance(loaded, Bundle) is good
+    if not good:
+        assert f'no resource.protocol is "{word}"' in loaded[0].message
