@@ -24,6 +24,7 @@ def company(tmp_path: Path) -> Company:
 
 async def test_the_official_client_waits_and_its_call_is_carried_out_once(company: Company) -> None:
     ledger, people, opened = Ledger(), People(company), list[str]()
+    company.settings["approvals"]["hold_seconds"] = 30
 
     async def elicit(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
         assert isinstance(params, ElicitRequestURLParams)
@@ -56,6 +57,7 @@ async def test_the_official_client_waits_and_its_call_is_carried_out_once(compan
 
 async def test_a_client_without_links_gets_1428_and_comes_again(company: Company) -> None:
     ledger, people = Ledger(), People(company)
+    company.settings["approvals"]["hold_seconds"] = 30
     async with through_gateway(company, ledger), bare(company) as wire:
         first = await post(wire, call("pay", **LARGE))
         assert refusal_of(first) == (403, 1428, Reason.APPROVAL_REQUIRED)

@@ -16,7 +16,8 @@ from tests.wire.ledger import Ledger
 
 @pytest.mark.parametrize("opens_urls", [False, True])
 async def test_denied_asked_approved_executed_proved(tmp_path: Path, opens_urls: bool) -> None:
-    company = approving(tmp_path)
+    # It ends once they have decided; a busy machine's clients take seconds to start.
+    company = approving(tmp_path, hold_seconds=30)
     ledger, people = Ledger(), People(company)
     url = f"{company.data_url}/mcp/ledger"
     async with (

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, structs
 
 from gateway.admin.cursor import CURSOR_CHARS, opened, sealed
 from gateway.admin.endpoint import Asked, Endpoint, Office, Told
@@ -178,9 +178,10 @@ async def _decided(office: Office, asked: Asked, *, yes: bool) -> Told:
             return _told(office, asked, found)
         _check_match(asked, found.approval)
         if await office.approvals.replace(found.approval, after):
-            office.wake(after.id)
+            # The calls that it lets go on go on once the word is on record.
             await office.audit.append(voted(after, said))
-            return _told(office, asked, await _found(office, asked))
+            office.wake(after.id)
+            return _told(office, asked, _now(found, after))
     raise HopError(Reason.CONFLICT, "too many people decide it at this moment; try again")
 
 
@@ -191,9 +192,14 @@ async def _cancel(office: Office, asked: Asked) -> Told:
     after = life.cancel(found.approval, asked.caller.id, asked.at, word.comment)
     if not await office.approvals.replace(found.approval, after):
         raise HopError(Reason.CONFLICT, "the approval was decided at the same moment")
-    office.wake(after.id)
     await office.audit.append(step(after, "cancelled", asked.at, by=asked.caller.id))
-    return _told(office, asked, await _found(office, asked))
+    office.wake(after.id)
+    return _told(office, asked, _now(found, after))
+
+
+def _now(found: KeptApproval, after: Approval) -> KeptApproval:
+    """What the caller's word made of it, whatever others have done since."""
+    return structs.replace(found, approval=after, sealed=found.sealed if after.is_open else None)
 
 
 async def _named(office: Office, asked: Asked) -> Approval | None:
