@@ -203,7 +203,7 @@ class Pipeline:
     def _narrowed(self, passage: Passage, found: Permit | Ask) -> tuple[Decision, Minted | None, frozenset[str]]:
         """What a permit may carry on: the token, or the denial and the issuer scopes that would cure it.
 
-        Nobody is asked to approve what the chain's scopes don't allow.
+        Nobody is asked to approve what no scope of the issuer's would then allow.
         """
         hop, registry, root = found.hop, passage.snapshot.registry, passage.presented
         wanted = scope.needed(hop.call, registry)
@@ -217,6 +217,9 @@ class Pipeline:
         if isinstance(root, RootToken):
             granted = wanted if passage.agent is None else frozenset(passage.agent.scopes)
             cure = scope.step_up(wanted, root, granted, passage.snapshot.scope_sources.get(root.user.idp, {}))
+        if cure and isinstance(found, Ask):
+            # A scope alone cures nothing yet; it is asked for once people have said yes.
+            return found, None, frozenset()
         reason = Reason.INSUFFICIENT_SCOPE if cure else Reason.SCOPE_CEILING
         detail = f"the chain lacks scope {' '.join(sorted(missing))}"
         return Deny(hop, reason, found.policies, found.bundle, found.generation, detail), None, cure
